@@ -1,0 +1,122 @@
+"""What a run does to every video: one frozen dataclass, checked when it is made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
+from typing import Any
+
+from trackkit.errors import ConfigError
+from trackkit.prompts import parse_prompt
+
+DTYPES = ("auto", "fp32", "bf16", "fp16")
+
+# A preset is a named set of options; options given beside it win.
+PRESETS: dict[str, dict[str, Any]] = {
+    "color": {"detector": "color", "tracker": "bytetrack", "detection_frequency": 1},
+}
+
+
+@dataclass(frozen=True)
+class TrackConfig:
+    """Everything that decides the result for a video. Where it runs is the Session's business.
+
+    Args:
+        text_prompt: Classes to find, separated by ``.``, ``,`` or ``;``: ``"person. red cup."``.
+        detector: Name of a registered detector.
+        tracker: Name of a registered tracker.
+        detector_model: Hub name or local folder of the detector's weights.
+        sam_type: SAM 2 model, ``sam2.1_hiera_{tiny,small,base_plus,large}`` or the 2.0 names.
+        model_path: SAM 2 checkpoint file; None looks in ``models/sam2/checkpoints`` and the hub's cache.
+        detection_frequency: The detector runs on every Nth processed frame.
+        max_frames: Frames kept in memory per video, a window and not a cut.
+        fps: Rate at which frames are processed, by time and never above the source; None takes every frame.
+        box_threshold: Lowest score of a detection.
+        text_threshold: Lowest score of a word of the prompt within a detection.
+        dtype: ``auto`` (bf16 on GPUs that have it, else fp32), ``fp32``, ``bf16`` or ``fp16``.
+        batch_size: Frames that the detector and the image encoder take at once.
+
+    Raises:
+        ConfigError: A value cannot work; the message says which values can.
+    """
+
+    text_prompt: str
+    detector: str = "grounding-dino"
+    tracker: str = "sam2"
+    detector_model: str = "IDEA-Research/grounding-dino-base"
+    sam_type: str = "sam2.1_hiera_large"
+    model_path: str | None = None
+    detection_frequency: int = 10
+    max_frames: int = 60
+    fps: float | None = None
+    box_threshold: float = 0.35
+    text_threshold: float = 0.25
+    dtype: str = "auto"
+    batch_size: int = 4
+
+    def __post_init__(self) -> None:
+        parse_prompt(self.text_prompt)
+        for name in ("detection_frequency", "max_frames", "batch_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                msg = f"{name} is {value!r}: expected a whole number from 1 up"
+                raise ConfigError(msg)
+        for name in ("box_threshold", "text_threshold"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= 1:
+                msg = f"{name} is {value!r}: expected a number from 0 to 1"
+                raise ConfigError(msg)
+        if self.fps is not None and (not isinstance(self.fps, int | float) or not 0 < self.fps < float("inf")):
+            msg = f"fps is {self.fps!r}: expected a number above 0, or None for every frame"
+            raise ConfigError(msg)
+        if self.dtype not in DTYPES:
+            msg = f"dtype is {self.dtype!r}: choose one of {', '.join(DTYPES)}"
+            raise ConfigError(msg)
+
+    @classmethod
+    def from_preset(cls, preset: str, text_prompt: str, **options: Any) -> TrackConfig:
+        """A config with the preset's options; ``options`` win over it.
+
+        Raises:
+            ConfigError: No preset has that name, or an option is unknown or wrong.
+        """
+        if preset not in PRESETS:
+            msg = f"preset {preset!r} is unknown: choose one of {', '.join(sorted(PRESETS))}"
+            raise ConfigError(msg)
+        return cls(text_prompt, **{**PRESETS[preset], **options})
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of the prompt, in order, in the user's spelling."""
+        return parse_prompt(self.text_prompt)
+
+    @cached_property
+    def hash(self) -> str:
+        """16 hex digits that change with anything that decides the result."""
+        text = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrackConfig:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            ConfigError: An option is unknown, missing or wrong.
+        """
+        known = {f.name for f in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown or "text_prompt" not in values:
+            problem = f"unknown options {', '.join(unknown)}" if unknown else "text_prompt is missing"
+            msg = f"{problem}: known options are {', '.join(sorted(known))}"
+            raise ConfigError(msg)
+        return cls(**values)
+
+    def replace(self, **changes: Any) -> TrackConfig:
+        """A copy with some options changed, checked again."""
+        return replace(self, **changes)

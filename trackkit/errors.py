@@ -1,0 +1,56 @@
+"""Everything that trackkit raises on purpose.
+
+    TrackkitError
+    ├── ConfigError (ValueError)    an option has a value that cannot work
+    │   └── PromptError             the text prompt cannot be understood
+    ├── CheckpointError             model weights are missing, cut or of another model
+    ├── VideoError
+    │   ├── VideoOpenError          no frame could be read
+    │   ├── VideoDecodeError        reading broke off in the middle
+    │   └── VideoWriteError         an output video could not be written
+    ├── ResultsError                a results file is damaged or of another run
+    └── ClusterError                workers could not be started or reached
+
+All of them take positional arguments only, so that they survive pickling between processes.
+A message says what happened, the value, what was expected, and what to do.
+"""
+
+
+class TrackkitError(Exception):
+    """Base class of all errors that trackkit raises on purpose."""
+
+
+class ConfigError(TrackkitError, ValueError):
+    """An option has a value that cannot work."""
+
+
+class PromptError(ConfigError):
+    """The text prompt cannot be understood."""
+
+
+class CheckpointError(TrackkitError):
+    """Model weights are missing, cut, or of another model."""
+
+
+class VideoError(TrackkitError):
+    """A video cannot be read or written."""
+
+
+class VideoOpenError(VideoError):
+    """No frame can be read: missing, empty, not a video, audio only."""
+
+
+class VideoDecodeError(VideoError):
+    """Reading broke off in the middle."""
+
+
+class VideoWriteError(VideoError):
+    """An output video cannot be written."""
+
+
+class ResultsError(TrackkitError):
+    """A results file is damaged, or belongs to another run."""
+
+
+class ClusterError(TrackkitError):
+    """Workers cannot be started or reached."""

@@ -1,0 +1,102 @@
+"""Trackers follow objects through one video.
+
+Two steps, because models are loaded once per worker and state is made once per video::
+
+    model = load_tracker(config, device)      # once per worker
+    tracker = model.start(video_info)         # once per video
+    for frame, detections in ...:             # detections is None on frames where the detector did not run
+        for objects in tracker.update(frame, detections):
+            ...                               # settled frames, in order
+    for objects in tracker.finish():
+        ...
+
+A tracker may hold frames back (at most ``config.max_frames`` of them) to revise them before it lets them go:
+every frame given to ``update`` comes back exactly once, in order, from ``update`` or ``finish``.
+Its memory does not grow with the length of the video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from trackkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from trackkit.config import TrackConfig
+    from trackkit.structures import Detections, Frame, TrackedObjects, VideoInfo
+
+
+class Tracker(Protocol):
+    """Follows the objects of one video; ids are unique in the video and never reused."""
+
+    def prepare(self, frames: Sequence[Frame]) -> None:
+        """Announce the frames that ``update`` will get next, so that they can be encoded in one batch."""
+        ...
+
+    def update(self, frame: Frame, detections: Detections | None) -> list[TrackedObjects]:
+        """Go on by one frame.
+
+        Args:
+            frame: The next processed frame.
+            detections: What the detector found in it; None where the detector did not run.
+
+        Returns:
+            The frames that are settled now, in order; maybe none, maybe several.
+        """
+        ...
+
+    def finish(self) -> list[TrackedObjects]:
+        """End of the video: settle all that was held back."""
+        ...
+
+
+class TrackerModel(Protocol):
+    """A loaded tracker that starts one :class:`Tracker` per video."""
+
+    def start(self, video: VideoInfo) -> Tracker:
+        """Begin a new video with fresh state and fresh ids."""
+        ...
+
+
+TrackerLoader: TypeAlias = "Callable[[TrackConfig, str], TrackerModel]"
+
+_LOADERS: dict[str, TrackerLoader] = {}
+
+
+def register_tracker(name: str) -> Callable[[TrackerLoader], TrackerLoader]:
+    """Make a tracker known under ``name`` (``--tracker name``)."""
+
+    def register(loader: TrackerLoader) -> TrackerLoader:
+        _LOADERS[name] = loader
+        return loader
+
+    return register
+
+
+def tracker_names() -> tuple[str, ...]:
+    """The known names."""
+    return tuple(sorted(_LOADERS))
+
+
+def load_tracker(config: TrackConfig, device: str) -> TrackerModel:
+    """Load the tracker that ``config`` names onto ``device`` (``"cpu"`` or ``"cuda:0"``).
+
+    Raises:
+        ConfigError: No tracker has that name.
+        CheckpointError: Its weights cannot be loaded.
+    """
+    try:
+        loader = _LOADERS[config.tracker]
+    except KeyError:
+        msg = f"tracker {config.tracker!r} is unknown: choose one of {', '.join(tracker_names())}"
+        raise ConfigError(msg) from None
+    return loader(config, device)
+
+
+# Built-in loaders import their heavy parts only when they run.
+@register_tracker("bytetrack")
+def _bytetrack(config: TrackConfig, device: str) -> TrackerModel:
+    from trackkit.trackers.by_detection import ByteTrackModel
+
+    return ByteTrackModel(config)
