@@ -1,3 +1,65 @@
-"""Track what a text prompt names through many videos, on every GPU you have."""
+"""Track what a text prompt names through many videos, on every GPU you have.
+
+Start with :func:`track` for one run, :class:`Session` for several, :func:`read_jsonl` for results on disk.
+"""
+
+from trackkit.config import PRESETS, TrackConfig
+from trackkit.errors import (
+    CheckpointError,
+    ClusterError,
+    ConfigError,
+    PromptError,
+    ResultsError,
+    TrackkitError,
+    VideoDecodeError,
+    VideoError,
+    VideoOpenError,
+    VideoWriteError,
+)
+from trackkit.job import Job
+from trackkit.jsonl import iter_jsonl, read_jsonl
+from trackkit.results import TrackingResults
+from trackkit.session import Session, track
+from trackkit.structures import (
+    Detections,
+    Frame,
+    Progress,
+    TrackedObjects,
+    VideoFailure,
+    VideoInfo,
+    VideoResult,
+    VideoTask,
+)
+from trackkit.tracking import track_video
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "PRESETS",
+    "CheckpointError",
+    "ClusterError",
+    "ConfigError",
+    "Detections",
+    "Frame",
+    "Job",
+    "Progress",
+    "PromptError",
+    "ResultsError",
+    "Session",
+    "TrackConfig",
+    "TrackedObjects",
+    "TrackingResults",
+    "TrackkitError",
+    "VideoDecodeError",
+    "VideoError",
+    "VideoFailure",
+    "VideoInfo",
+    "VideoOpenError",
+    "VideoResult",
+    "VideoTask",
+    "VideoWriteError",
+    "iter_jsonl",
+    "read_jsonl",
+    "track",
+    "track_video",
+]

@@ -68,7 +68,9 @@ class TrackConfig:
             if not isinstance(value, int | float) or not 0 <= value <= 1:
                 msg = f"{name} is {value!r}: expected a number from 0 to 1"
                 raise ConfigError(msg)
-        if self.fps is not None and (not isinstance(self.fps, int | float) or not 0 < self.fps < float("inf")):
+        if self.fps is not None and (
+            not isinstance(self.fps, int | float) or not 0 < self.fps < float("inf")
+        ):
             msg = f"fps is {self.fps!r}: expected a number above 0, or None for every frame"
             raise ConfigError(msg)
         if self.dtype not in DTYPES:

@@ -14,7 +14,7 @@ _SEPARATORS = re.compile(r"[.,;\n\r]+")
 def parse_prompt(text_prompt: str) -> tuple[str, ...]:
     """Split a prompt into its classes.
 
-    ``"person. red cup."``, ``"person, red cup"`` and ``"person; red cup"`` all give ``("person", "red cup")``.
+    ``"person. red cup."``, ``"person, red cup"``, ``"person; red cup"`` all give ``("person", "red cup")``.
     Classes keep the user's spelling; one that comes twice (whatever its case) counts once.
 
     Raises:

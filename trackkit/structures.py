@@ -71,7 +71,7 @@ class Detections:
     def __post_init__(self) -> None:
         n = len(self.labels)
         if self.xyxy.shape != (n, 4) or self.scores.shape != (n,):
-            msg = f"{n} labels, but xyxy {self.xyxy.shape} and scores {self.scores.shape}: expected (N, 4), (N,)"
+            msg = f"{n} labels, xyxy {self.xyxy.shape}, scores {self.scores.shape}: expected (N, 4), (N,)"
             raise ValueError(msg)
         if self.masks is not None and (self.masks.ndim != 3 or len(self.masks) != n):
             msg = f"{n} labels, but masks {self.masks.shape}: expected (N, H, W)"
@@ -131,6 +131,11 @@ class VideoTask:
     output_video: str | None = None
     size_bytes: int = 0
     mtime_ns: int = 0
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """Tells whether a result is of this very file."""
+        return self.source, self.size_bytes, self.mtime_ns
 
 
 @dataclass(frozen=True, slots=True, eq=False)

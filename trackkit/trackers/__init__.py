@@ -3,7 +3,7 @@
 Two steps, because models are loaded once per worker and state is made once per video::
 
     model = load_tracker(config, device)      # once per worker
-    tracker = model.start(video_info)         # once per video
+    tracker = model.start(video_info, clock)  # once per video
     for frame, detections in ...:             # detections is None on frames where the detector did not run
         for objects in tracker.update(frame, detections):
             ...                               # settled frames, in order
@@ -23,12 +23,16 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from trackkit.errors import ConfigError
 
 if TYPE_CHECKING:
+    from trackkit.clock import StageClock
     from trackkit.config import TrackConfig
     from trackkit.structures import Detections, Frame, TrackedObjects, VideoInfo
 
 
 class Tracker(Protocol):
-    """Follows the objects of one video; ids are unique in the video and never reused."""
+    """Follows the objects of one video; ids count from 1, are unique in the video and never reused."""
+
+    warnings: tuple[str, ...]
+    """What the user should know of this video: limits that were reached."""
 
     def prepare(self, frames: Sequence[Frame]) -> None:
         """Announce the frames that ``update`` will get next, so that they can be encoded in one batch."""
@@ -54,8 +58,8 @@ class Tracker(Protocol):
 class TrackerModel(Protocol):
     """A loaded tracker that starts one :class:`Tracker` per video."""
 
-    def start(self, video: VideoInfo) -> Tracker:
-        """Begin a new video with fresh state and fresh ids."""
+    def start(self, video: VideoInfo, clock: StageClock) -> Tracker:
+        """Begin a new video with fresh state and fresh ids; mask encoding is booked on ``clock("encode")``."""
         ...
 
 

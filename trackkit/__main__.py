@@ -1,0 +1,8 @@
+"""``python -m trackkit``."""
+
+import sys
+
+from trackkit.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

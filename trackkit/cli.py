@@ -1,0 +1,228 @@
+"""The command line: ``trackkit track``, ``trackkit demo``, ``trackkit doctor``.
+
+Exit codes: 0 all videos are done, 1 some failed or the run broke off, 2 the command cannot work as given,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from trackkit import __version__
+from trackkit.config import DTYPES, PRESETS, TrackConfig
+from trackkit.detectors import detector_names
+from trackkit.errors import TrackkitError
+from trackkit.job import Job
+from trackkit.jsonl import LAYOUTS
+from trackkit.progress import RunDisplay
+from trackkit.schedule import SCHEDULES
+from trackkit.session import Session
+from trackkit.trackers import tracker_names
+
+OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = [_kebab(word) for word in (sys.argv[1:] if argv is None else argv)]
+    options = _parser().parse_args(arguments)
+    console = Console(soft_wrap=True)
+    try:
+        code: int = options.command(options, console)
+    except TrackkitError as error:
+        print(f"trackkit: {error}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print("trackkit: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    return code
+
+
+def _kebab(word: str) -> str:
+    """``--video_list=a_b`` -> ``--video-list=a_b``: both spellings of every flag are understood."""
+    if not word.startswith("--"):
+        return word
+    flag, equals, value = word.partition("=")
+    return flag.replace("_", "-") + equals + value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trackkit",
+        description="Track what a text prompt names through many videos, on every GPU you have.",
+        epilog="Flags may be spelled with - or _ between words.",
+    )
+    parser.add_argument("--version", action="version", version=f"trackkit {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    track = commands.add_parser("track", help="track videos", description="Track videos.")
+    _add_track_options(track)
+    track.set_defaults(command=_track)
+    demo = commands.add_parser(
+        "demo",
+        help="see it work: no weights, no GPU, no network",
+        description="Make three videos, track them on a cluster of this machine, and leave the results to look at.",
+    )
+    demo.add_argument("--output-dir", default="demo_output", help="where everything goes (default: %(default)s)")
+    demo.add_argument("--num-workers", type=int, default=2, help="workers (default: %(default)s)")
+    demo.set_defaults(command=_demo)
+    doctor = commands.add_parser(
+        "doctor", help="what works on this machine", description="Say what works here, and what to do."
+    )
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _add_track_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("what").add_argument
+    add(
+        "--video-list",
+        required=True,
+        metavar="PATH",
+        help="text file with one path a line; or a video, a folder, a quoted pattern such as 'clips/*.mp4'",
+    )
+    add("--text-prompt", required=True, metavar="TEXT", help="classes to find: 'person. red cup.'")
+    add("--output-jsonl", metavar="FILE", help="one line per video is appended to this file")
+    add("--output-video-dir", metavar="DIR", help="write an annotated video per video to this folder")
+    add("--layout", choices=LAYOUTS, default="frames", help="of the JSONL lines (default: %(default)s)")
+    resume = parser.add_mutually_exclusive_group()
+    resume.add_argument(
+        "--resume", action="store_true", default=True, help="skip videos that the JSONL file has (default)"
+    )
+    resume.add_argument(
+        "--no-resume", dest="resume", action="store_false", help="begin anew; the old file is kept beside it"
+    )
+    add("--skip-missing", action="store_true", help="record missing videos as failures, do not stop for them")
+
+    # No defaults here: what is not given is left to the preset, then to TrackConfig.
+    add = parser.add_argument_group("how").add_argument
+    defaults = TrackConfig("object")
+    for flag, kind, text in (
+        ("--detector", detector_names(), "what finds objects"),
+        ("--tracker", tracker_names(), "what follows them"),
+        ("--detector-model", str, "hub name or local folder of the detector's weights"),
+        ("--sam-type", str, "SAM 2 model: sam2.1_hiera_{tiny,small,base_plus,large}"),
+        ("--model-path", str, "SAM 2 checkpoint file"),
+        ("--detection-frequency", int, "detect on every Nth processed frame"),
+        ("--max-frames", int, "frames kept in memory per video, not a cut"),
+        ("--fps", float, "rate at which frames are processed, by time"),
+        ("--box-threshold", float, "lowest score of a detection, 0 to 1"),
+        ("--text-threshold", float, "lowest score of a word of the prompt, 0 to 1"),
+        ("--dtype", DTYPES, "precision of the models"),
+        ("--batch-size", int, "frames the models take at once"),
+    ):
+        default = getattr(defaults, flag[2:].replace("-", "_"))
+        text = text if default is None else f"{text} (default: {default})"
+        if isinstance(kind, tuple):
+            add(flag, choices=kind, default=argparse.SUPPRESS, help=text)
+        else:
+            add(flag, type=kind, metavar=kind.__name__.upper(), default=argparse.SUPPRESS, help=text)
+    add("--preset", choices=sorted(PRESETS), help="a set of these options; color needs no weights and no GPU")
+
+    add = parser.add_argument_group("where").add_argument
+    add("--device", metavar="cpu|cuda|cuda:N", help="default: every GPU, the CPU where there is none")
+    add("--gpu-ids", type=int, nargs="+", metavar="N", help="GPUs to use; one named twice gets two workers")
+    add(
+        "--num-workers",
+        type=int,
+        metavar="N",
+        help="default: one per GPU, or one per two cores; above the number of GPUs they go round them; "
+        "0 works in this process, without Dask",
+    )
+    add("--scheduler", metavar="ADDRESS", help="use a Dask cluster that is already there: tcp://host:port")
+    add("--schedule", choices=SCHEDULES, default="dynamic", help="how videos are spread (default: %(default)s)")
+    add("--host", default="127.0.0.1", help="address the workers listen on (default: %(default)s)")
+    add(
+        "--dashboard-address",
+        default="127.0.0.1:0",
+        metavar="HOST:PORT",
+        help="of the Dask dashboard; port 0 takes a free one (default: %(default)s)",
+    )
+
+
+def _config(options: argparse.Namespace) -> TrackConfig:
+    given = {name: value for name, value in vars(options).items() if name in TrackConfig.__dataclass_fields__}
+    if options.preset is None:
+        return TrackConfig(**given)
+    return TrackConfig.from_preset(options.preset, **given)
+
+
+def _track(options: argparse.Namespace, console: Console) -> int:
+    with Job(
+        options.video_list,
+        _config(options),
+        output_jsonl=options.output_jsonl,
+        output_video_dir=options.output_video_dir,
+        layout=options.layout,
+        resume=options.resume,
+        skip_missing=options.skip_missing,
+    ) as job:
+        for note in job.notes:
+            console.print(f"note: {note}", markup=False, highlight=False)
+        if job.done:
+            console.print(f"{len(job.done)} videos are in {options.output_jsonl} already: skipped")
+        session = {
+            name: getattr(options, name)
+            for name in ("device", "gpu_ids", "num_workers", "scheduler", "schedule", "host", "dashboard_address")
+        }
+        return _run(job, session, console)
+
+
+def _run(job: Job, session_options: dict[str, object], console: Console) -> int:
+    if not job.tasks and not job.missing:
+        console.print("nothing to do: every video is done")
+        return OK
+    with Session(job.config, **session_options) as session:  # type: ignore[arg-type]
+        if session.dashboard:
+            console.print(f"dashboard: {session.dashboard}", markup=False)
+        display = RunDisplay(console, len(job.tasks) + len(job.missing))
+        try:
+            with display:
+                for outcome in session.run(job, display.report):
+                    display.finish(outcome)
+        except TrackkitError as error:
+            print(f"trackkit: {error}", file=sys.stderr)
+            return SOME_FAILED
+        finally:
+            console.print(display.summary())
+    return SOME_FAILED if display.failed else OK
+
+
+def _demo(options: argparse.Namespace, console: Console) -> int:
+    from trackkit.demo import DemoFiles, demo_config, make_demo_videos, write_contact_sheet
+
+    files = DemoFiles.under(Path(options.output_dir))
+    console.print("making three videos ...")
+    videos = make_demo_videos(files.videos)
+    shutil.rmtree(files.annotated, ignore_errors=True)
+    files.jsonl.unlink(missing_ok=True)
+    with Job(videos, demo_config(), output_jsonl=files.jsonl, output_video_dir=files.annotated) as job:
+        code = _run(job, {"device": "cpu", "num_workers": options.num_workers}, console)
+    write_contact_sheet(files.jsonl, files.contact_sheet)
+    console.print("\nLook at them:")
+    for path, what in (
+        (files.contact_sheet, "frames of every video"),
+        (files.annotated, "annotated videos"),
+        (files.jsonl, "the results, one line per video"),
+    ):
+        console.print(f"  {path}  {what}", markup=False, highlight=False)
+    return code
+
+
+def _doctor(options: argparse.Namespace, console: Console) -> int:
+    from trackkit.doctor import examine
+
+    table = Table("", "what", "found", "what to do", title="trackkit doctor", title_justify="left")
+    signs = {True: "[green]ok[/]", False: "[red]no[/]", None: "[yellow]-[/]"}
+    broken = False
+    for check in examine():
+        broken = broken or check.ok is False
+        table.add_row(signs[check.ok], check.name, check.found, check.advice)
+    console.print(table)
+    return SOME_FAILED if broken else OK

@@ -1,0 +1,152 @@
+"""Workers: one per GPU slot, some on a CPU, or those of a cluster that is already there.
+
+Nothing listens beyond 127.0.0.1 unless the caller says so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import dask
+from dask.system import CPU_COUNT
+from distributed import LocalCluster
+
+from trackkit.errors import ClusterError, ConfigError
+
+LOCALHOST = "127.0.0.1"
+ANY_PORT = f"{LOCALHOST}:0"
+
+# Dask's defaults are made for many short tasks; ours are few and long.
+DASK_CONFIG: dict[str, Any] = {
+    # A worker holds the video it tracks and none besides, so that a video that kills it takes no other along.
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.allowed-failures": 0,
+    # Loading models takes longer than the 15 s after which a restarting worker is given up.
+    "distributed.deploy.lost-worker-timeout": "10m",
+}
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES would name them; empty without any."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return (named or [str(index) for index in range(count)])[:count]
+
+
+def choose_gpus(
+    device: str | None = None, gpu_ids: Sequence[int] | None = None, num_workers: int | None = None
+) -> list[str]:
+    """The GPU of each worker; an empty list means workers on the CPU.
+
+    Args:
+        device: ``"cpu"``, ``"cuda"`` (every GPU), ``"cuda:N"`` (that one), or None: GPUs if there are any.
+        gpu_ids: Indices of the GPUs to use, as torch counts them; a GPU that is named twice gets two workers.
+        num_workers: Number of workers; above the number of ids they go round the ids.
+
+    Raises:
+        ConfigError: The values contradict each other.
+        ClusterError: A GPU was asked for that is not there.
+    """
+    if num_workers is not None and num_workers < 0:
+        msg = f"num_workers is {num_workers}: expected 0 (in this process) or more"
+        raise ConfigError(msg)
+    if device is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        msg = f"device is {device!r}: choose cpu, cuda, or cuda:N"
+        raise ConfigError(msg)
+    if device == "cpu":
+        if gpu_ids:
+            msg = f"device is 'cpu', but gpu_ids are {list(gpu_ids)}: give one of the two"
+            raise ConfigError(msg)
+        return []
+    if device is not None and ":" in device:
+        index = int(device.partition(":")[2])
+        if gpu_ids and set(gpu_ids) != {index}:
+            msg = f"device is {device!r}, but gpu_ids are {list(gpu_ids)}: give one of the two"
+            raise ConfigError(msg)
+        gpu_ids = gpu_ids or [index]
+    visible = visible_gpus()
+    if not visible and (device or gpu_ids):
+        asked = f"gpu_ids {list(gpu_ids)}" if gpu_ids else f"device {device!r}"
+        msg = (
+            f"{asked} was asked for, but torch sees no GPU here: use --device cpu, or see `trackkit doctor` "
+            "for what is missing (driver, CUDA build of torch, CUDA_VISIBLE_DEVICES)"
+        )
+        raise ClusterError(msg)
+    wrong = [index for index in gpu_ids or () if not 0 <= index < len(visible)]
+    if wrong:
+        msg = f"gpu_ids {wrong} are not there: torch sees {len(visible)} GPUs, 0 to {len(visible) - 1}"
+        raise ClusterError(msg)
+    slots = [visible[index] for index in gpu_ids] if gpu_ids else visible
+    if num_workers and slots:
+        slots = [slots[k % len(slots)] for k in range(num_workers)]
+    return slots
+
+
+def start_cluster(
+    *,
+    device: str | None = None,
+    gpu_ids: Sequence[int] | None = None,
+    num_workers: int | None = None,
+    host: str = LOCALHOST,
+    dashboard_address: str = ANY_PORT,
+) -> LocalCluster:
+    """Start workers on this machine: a ``LocalCUDACluster`` with one per GPU slot, or a ``LocalCluster``.
+
+    Args:
+        device: See :func:`choose_gpus`.
+        gpu_ids: See :func:`choose_gpus`.
+        num_workers: One per GPU by default; on a CPU one per two cores.
+        host: Address on which scheduler and workers listen.
+        dashboard_address: ``host:port`` of the dashboard; port 0 takes a free one.
+
+    Raises:
+        ConfigError: The values contradict each other.
+        ClusterError: A GPU was asked for that is not there, or dask-cuda is not installed.
+    """
+    slots = choose_gpus(device, gpu_ids, num_workers)
+    if slots:
+        return start_gpu_cluster(slots, host=host, dashboard_address=dashboard_address)
+    workers = num_workers or max(1, CPU_COUNT // 2)
+    with dask.config.set(DASK_CONFIG):
+        return LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,  # a worker runs one video at a time
+            processes=True,
+            host=host,
+            dashboard_address=dashboard_address,
+            memory_limit=0,  # Dask would pause or kill a worker in the middle of a video
+            env=_worker_env(workers),
+        )
+
+
+def start_gpu_cluster(
+    slots: Sequence[str], *, host: str = LOCALHOST, dashboard_address: str = ANY_PORT
+) -> LocalCluster:
+    """A ``LocalCUDACluster`` with one worker per entry of ``slots``, names of GPUs that may repeat.
+
+    Raises:
+        ClusterError: dask-cuda is not installed.
+    """
+    try:
+        from trackkit.cuda_cluster import SlotCUDACluster
+    except ImportError as error:
+        msg = f"GPU workers need dask-cuda ({error}): pip install 'trackkit[gpu]', or use --device cpu"
+        raise ClusterError(msg) from None
+    with dask.config.set(DASK_CONFIG):
+        return SlotCUDACluster(
+            slots,
+            host=host,
+            dashboard_address=dashboard_address,
+            env=_worker_env(len(slots)),
+        )
+
+
+def _worker_env(workers: int) -> dict[str, str]:
+    """A fair share of the cores for each worker; Dask's own default is one thread."""
+    threads = str(max(1, CPU_COUNT // workers))
+    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)

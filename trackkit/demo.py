@@ -1,0 +1,60 @@
+"""The main job on videos that are made on the spot: no weights, no GPU, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trackkit.config import TrackConfig
+from trackkit.datasets import make_scene, write_video
+from trackkit.structures import VideoResult
+
+DEMO_COLORS = ("red", "yellow", "blue", "green")
+DEMO_PROMPT = ". ".join(DEMO_COLORS) + "."
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFiles:
+    """What the demo leaves behind.
+
+    Attributes:
+        videos: Folder of the source videos.
+        jsonl: The results.
+        annotated: Folder of the annotated videos.
+        contact_sheet: PNG with frames of every annotated video.
+    """
+
+    videos: Path
+    jsonl: Path
+    annotated: Path
+    contact_sheet: Path
+
+    @classmethod
+    def under(cls, folder: Path) -> DemoFiles:
+        """The demo's files in ``folder``."""
+        return cls(folder / "videos", folder / "tracks.jsonl", folder / "annotated", folder / "contact_sheet.png")
+
+
+def demo_config() -> TrackConfig:
+    """The embedded default, which needs no weights."""
+    return TrackConfig.from_preset("color", DEMO_PROMPT)
+
+
+def make_demo_videos(folder: Path) -> list[Path]:
+    """Three videos of coloured shapes that hide each other, come in and leave."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scenes = {
+        "crossing": make_scene(1, width=640, height=360, num_frames=120, num_objects=3, colors=DEMO_COLORS),
+        "busy": make_scene(
+            2, width=640, height=360, num_frames=100, num_objects=4, colors=DEMO_COLORS, background="gradient"
+        ),
+        "grainy": make_scene(
+            3, width=640, height=360, num_frames=80, num_objects=4, colors=DEMO_COLORS, background="noise"
+        ),
+    }
+    return [write_video(scene, folder / f"{name}.mp4") for name, scene in scenes.items()]
+
+
+def write_contact_sheet(results: Sequence[VideoResult], path: Path) -> None:
+    """A PNG with frames of every annotated video, a row each."""

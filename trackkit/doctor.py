@@ -1,0 +1,133 @@
+"""What works on this machine, and what to do about what does not."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from trackkit.config import TrackConfig
+
+CHECKPOINTS = Path("models/sam2/checkpoints")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding.
+
+    Attributes:
+        name: What was looked at.
+        ok: It works; None where it is of no need for every use.
+        found: What was seen.
+        advice: What to do where it does not work.
+    """
+
+    name: str
+    ok: bool | None
+    found: str
+    advice: str = ""
+
+
+def examine(folder: Path | None = None) -> Iterator[Check]:
+    """Look at everything a run may need; ``folder`` is where results would be written (default: here)."""
+    yield Check("python", True, f"{platform.python_version()} on {platform.platform(terse=True)}")
+    for package in ("torch", "torchvision", "sam2", "transformers", "dask", "distributed", "av", "cv2"):
+        yield _package(package)
+    yield _dask_cuda()
+    yield from _gpus()
+    yield from _codecs()
+    yield _detector_weights()
+    yield _sam2_weights()
+    yield _writable("results folder", folder or Path.cwd())
+    yield _writable("temporary folder", Path(tempfile.gettempdir()))
+
+
+def _package(module: str) -> Check:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        return Check(module, False, str(error), "pip install trackkit, in a fresh environment")
+    name = {"cv2": "opencv-python"}.get(module, module)
+    return Check(module, True, importlib.metadata.version(name))
+
+
+def _dask_cuda() -> Check:
+    try:
+        version = importlib.metadata.version("dask-cuda")
+    except importlib.metadata.PackageNotFoundError:
+        return Check("dask-cuda", None, "not installed", "only for GPUs: pip install 'trackkit[gpu]'")
+    return Check("dask-cuda", True, version)
+
+
+def _gpus() -> Iterator[Check]:
+    import torch
+
+    advice = "runs on the CPU; for a GPU install the NVIDIA driver and a CUDA build of torch"
+    built = f"torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "torch is a CPU build"
+    if not torch.cuda.is_available():
+        devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hidden = "" if devices is None else f", CUDA_VISIBLE_DEVICES={devices!r}"
+        driver = Path("/proc/driver/nvidia/version")
+        state = "driver present" if driver.exists() else "no NVIDIA driver"
+        yield Check("GPU", None, f"none: {state}{hidden}; {built}", advice)
+        return
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
+        memory = f"{properties.total_memory / 2**30:.0f} GiB"
+        yield Check(f"GPU {index}", True, f"{properties.name}, {memory}, {bf16}; {built}")
+
+
+def _codecs() -> Iterator[Check]:
+    import av
+
+    for name, mode, need in (
+        ("libx264", "w", "annotated videos are H.264"),
+        ("h264", "r", "most videos are H.264"),
+        ("hevc", "r", "phones record HEVC"),
+        ("av1", "r", "the web has AV1"),
+        ("vp9", "r", "the web has VP9"),
+    ):
+        label = f"{'encoder' if mode == 'w' else 'decoder'} {name}"
+        try:
+            av.Codec(name, mode)
+        except ValueError:  # av.codec.codec.UnknownCodecError
+            yield Check(label, False, "absent", f"{need}: reinstall the package av from its wheel")
+        else:
+            yield Check(label, True, "present")
+
+
+def _detector_weights() -> Check:
+    from huggingface_hub import try_to_load_from_cache
+
+    model = TrackConfig("object").detector_model
+    if isinstance(try_to_load_from_cache(model, "config.json"), str):
+        return Check("GroundingDINO weights", True, f"{model} is in the cache")
+    advice = (
+        f"`hf download {model}` fetches them (700 MB), or --detector-model names a folder; "
+        "--preset color needs none"
+    )
+    return Check("GroundingDINO weights", None, f"{model} is not in the cache", advice)
+
+
+def _sam2_weights() -> Check:
+    found = sorted(path.name for path in CHECKPOINTS.glob("*.pt"))
+    if found:
+        return Check("SAM 2 weights", True, ", ".join(found))
+    advice = "put sam2.1_hiera_*.pt there, or name one with --model-path; --preset color needs none"
+    return Check("SAM 2 weights", None, f"none in {CHECKPOINTS}", advice)
+
+
+def _writable(name: str, folder: Path) -> Check:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Check(name, False, f"{folder}: {error.strerror}", "choose a folder that you may write to")
+    free = os.statvfs(folder)
+    return Check(name, True, f"{folder}: writable, {free.f_bavail * free.f_frsize / 2**30:.0f} GiB free")

@@ -1,0 +1,169 @@
+"""The results file of a run while it is written: what is done already, and one whole line after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from io import FileIO
+from pathlib import Path
+from time import strftime
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from trackkit.config import TrackConfig
+from trackkit.errors import ConfigError, ResultsError
+from trackkit.jsonl import LAYOUTS, decode_head, encode_failure, encode_result, failures_path, numbered_lines
+from trackkit.structures import VideoFailure, VideoResult, VideoTask
+
+
+class Journal:
+    """Appends outcomes to ``output_jsonl``; each line is on disk before the next video's.
+
+    Args:
+        output_jsonl: The results file. Failures go beside it, to ``<name>.failures.jsonl``.
+        config: The options of the run.
+        layout: ``"frames"`` or ``"objects"``.
+        resume: Keep what the file holds and skip those videos; else it is moved aside and begun anew.
+
+    Attributes:
+        notes: What was repaired or moved aside, for the user to see.
+
+    Raises:
+        ConfigError: The layout is unknown.
+        ResultsError: The file was written with other options, or cannot be opened.
+    """
+
+    def __init__(
+        self,
+        output_jsonl: str | os.PathLike[str],
+        config: TrackConfig,
+        *,
+        layout: str = "frames",
+        resume: bool = True,
+    ) -> None:
+        if layout not in LAYOUTS:
+            msg = f"layout is {layout!r}: choose one of {', '.join(LAYOUTS)}"
+            raise ConfigError(msg)
+        self.path, self.config, self.layout = Path(output_jsonl), config, layout
+        self.notes: list[str] = []
+        self._files = contextlib.ExitStack()
+        self._failures: FileIO | None = None
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            if not resume:
+                self._move_aside()
+            self._repair()
+            self._done = self._read_done()
+            self._results = self._files.enter_context(self.path.open("ab", buffering=0))
+        except OSError as error:
+            msg = f"results file {self.path} cannot be written ({error.strerror}): check --output-jsonl"
+            raise ResultsError(msg) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._files.close()
+
+    def is_done(self, task: VideoTask) -> bool:
+        """Whether the file holds this video, unchanged since."""
+        return task.key in self._done
+
+    def write(self, outcome: VideoResult | VideoFailure) -> None:
+        """Append one outcome and see it to the disk.
+
+        Raises:
+            ResultsError: It could not be written; the file holds no part of it.
+        """
+        if isinstance(outcome, VideoResult):
+            self._append(self._results, encode_result(outcome, self.config, self.layout))
+            return
+        if self._failures is None:
+            self._failures = self._files.enter_context(failures_path(self.path).open("ab", buffering=0))
+        self._append(self._failures, encode_failure(outcome, self.config))
+
+    def _append(self, file: FileIO, line: bytes) -> None:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            rest = memoryview(line)
+            while rest:  # an unbuffered write may take a part only
+                rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(file.fileno(), before)
+            msg = (
+                f"{self.path} cannot be written ({error.strerror}); all lines in it are whole. "
+                "Make room, then run the same command again: it goes on from here"
+            )
+            raise ResultsError(msg) from None
+
+    def _move_aside(self) -> None:
+        for path in (self.path, failures_path(self.path)):
+            if path.exists():
+                backup = path.with_name(f"{path.name}.{strftime('%Y%m%d-%H%M%S')}.bak")
+                path.replace(backup)
+                self.notes.append(f"{path} was there already: kept as {backup}")
+
+    def _repair(self) -> None:
+        """Keep a last line that was cut short aside: its video is done again."""
+        for path in (self.path, failures_path(self.path)):
+            if not path.exists():
+                continue
+            with path.open("rb+") as file:
+                whole = _end_of_last_line(file)
+                torn = file.read()
+                if not torn:
+                    continue
+                aside = path.with_name(path.name + ".torn")
+                with aside.open("ab") as kept:
+                    kept.write(torn + b"\n")
+                file.truncate(whole)
+                self.notes.append(
+                    f"the last line of {path} was cut short: kept in {aside}, its video runs again"
+                )
+
+    def _read_done(self) -> set[tuple[str, int, int]]:
+        done = set()
+        for number, line in numbered_lines(self.path) if self.path.exists() else ():
+            try:
+                head = decode_head(line)
+            except ResultsError as error:
+                msg = f"{self.path}, line {number} {error}. Choose another --output-jsonl, or --no-resume"
+                raise ResultsError(msg) from None
+            if head["config_hash"] != self.config.hash:
+                raise ResultsError(self._difference(head["config"]))
+            done.add(tuple(head["source"][name] for name in ("path", "size_bytes", "mtime_ns")))
+        return done
+
+    def _difference(self, theirs: dict[str, object]) -> str:
+        ours = self.config.to_dict()
+        changed = [
+            f"\n  {name}: {theirs.get(name)!r} there, {ours.get(name)!r} now"
+            for name in sorted(ours.keys() | theirs.keys())
+            if ours.get(name) != theirs.get(name)
+        ]
+        return (
+            f"{self.path} was written with other options:{''.join(changed)}\n"
+            "Use the same options to go on, another --output-jsonl, or --no-resume to begin anew "
+            "(the old file is kept)"
+        )
+
+
+def _end_of_last_line(file: BinaryIO, block: int = 1 << 16) -> int:
+    """Position after the last newline; the file is left there."""
+    position = file.seek(0, os.SEEK_END)
+    while position > 0:
+        start = max(0, position - block)
+        file.seek(start)
+        found = file.read(position - start).rfind(b"\n")
+        if found >= 0:
+            return file.seek(start + found + 1)
+        position = start
+    return file.seek(0)

@@ -1,0 +1,274 @@
+"""The results file: one JSON line per video, appended when the video is done.
+
+Two layouts, told apart by their keys::
+
+    frames:   {video_path, text_prompt, video_info, frames: [{frame_idx, time_s, objects: [...]}], ...}
+    objects:  {video_path, text_prompt, video_info, objects: [{obj_id, label, frames: [...]}], ...}
+
+Boxes are ``[x, y, w, h]`` in source pixels; masks are COCO RLE ``{"size": [height, width], "counts": str}``.
+Failed videos go to ``<name>.failures.jsonl`` beside it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+
+from trackkit.config import TrackConfig
+from trackkit.errors import ConfigError, ResultsError
+from trackkit.geometry import rle_areas
+from trackkit.results import TRACK_DTYPES, TrackingResults, empty_frame
+from trackkit.structures import VideoFailure, VideoInfo, VideoResult, VideoTask
+
+SCHEMA_VERSION = 1
+LAYOUTS = ("frames", "objects")
+_RUN_FIELDS = (
+    *("process_fps", "seconds", "peak_rss_mb", "peak_gpu_mb", "worker", "gpu", "truncated", "warnings"),
+)
+_HEAD_END = b',"video_info":'  # cannot be inside a JSON string, where quotes are escaped
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+
+
+def failures_path(output_jsonl: str | os.PathLike[str]) -> Path:
+    """``tracks.jsonl`` -> ``tracks.failures.jsonl``."""
+    return Path(output_jsonl).with_suffix(".failures.jsonl")
+
+
+def encode_result(result: VideoResult, config: TrackConfig, layout: str = "frames") -> bytes:
+    """The line of one video, newline included."""
+    info, task = result.info, result.task
+    # What resume needs comes first, so that it is read without the rest: see decode_head.
+    line = {
+        "schema_version": SCHEMA_VERSION,
+        "config_hash": config.hash,
+        "config": config.to_dict(),
+        "source": {"path": task.source, "size_bytes": task.size_bytes, "mtime_ns": task.mtime_ns},
+        "video_path": task.video_path,
+        "text_prompt": config.text_prompt,
+        "video_info": {
+            "width": info.width,
+            "height": info.height,
+            "original_fps": info.fps,
+            "process_fps": result.process_fps,
+            "total_frames": info.num_frames,
+            "duration_s": info.duration_s,
+        },
+        **(_frames_layout(result) if layout == "frames" else _objects_layout(result)),
+        "run": {"output_video": task.output_video, **{name: getattr(result, name) for name in _RUN_FIELDS}},
+    }
+    return orjson.dumps(line, option=_OPTIONS)
+
+
+def _rows(result: VideoResult) -> Iterator[tuple[int, float, int, str, dict[str, Any]]]:
+    """``(frame_idx, time_s, obj_id, label, what an object has in a frame)`` of every row."""
+    tracks, size = result.tracks, [result.info.height, result.info.width]
+    boxes = np.ascontiguousarray(tracks[["x", "y", "width", "height"]].to_numpy(np.float32))
+    scores = tracks["score"].to_numpy()
+    columns = (tracks[name].tolist() for name in ("frame_idx", "time_s", "obj_id", "label", "detected"))
+    masks = [None] * len(tracks) if tracks["mask_rle"].isna().all() else tracks["mask_rle"].tolist()
+    for frame_idx, time_s, obj_id, label, detected, box, score, counts in zip(
+        *columns, boxes, scores, masks, strict=True
+    ):
+        entry: dict[str, Any] = {"bbox": box, "score": score, "detected": detected}
+        if counts is not None:
+            entry["segmentation"] = {"size": size, "counts": counts}
+        yield frame_idx, time_s, obj_id, label, entry
+
+
+def _frames_layout(result: VideoResult) -> dict[str, Any]:
+    frames: dict[int, dict[str, Any]] = {
+        idx: {"frame_idx": idx, "time_s": time_s, "objects": []}
+        for idx, time_s in zip(result.frames[0].tolist(), result.frames[1].tolist(), strict=True)
+    }
+    for frame_idx, _, obj_id, label, entry in _rows(result):
+        frames[frame_idx]["objects"].append({"obj_id": obj_id, "label": label, **entry})
+    return {"frames": list(frames.values())}
+
+
+def _objects_layout(result: VideoResult) -> dict[str, Any]:
+    objects: dict[int, dict[str, Any]] = {}
+    for frame_idx, time_s, obj_id, label, entry in _rows(result):
+        track = objects.setdefault(obj_id, {"obj_id": obj_id, "label": label, "score": 0.0, "frames": []})
+        track["score"] = max(track["score"], entry["score"])
+        track["frames"].append({"frame_idx": frame_idx, "time_s": time_s, **entry})
+    processed = {"frame_idx": result.frames[0], "time_s": result.frames[1]}
+    return {"objects": list(objects.values()), "processed_frames": processed}
+
+
+def decode_head(line: bytes) -> dict[str, Any]:
+    """The part of a line that says which video and which options it is of; quick however long the line is.
+
+    Raises:
+        ResultsError: The line does not begin as one of ours.
+    """
+    end = line.find(_HEAD_END)
+    try:
+        head = orjson.loads(line[:end] + b"}") if end > 0 else None
+    except orjson.JSONDecodeError:
+        head = None
+    if not isinstance(head, dict) or head.get("schema_version") != SCHEMA_VERSION:
+        msg = f"begins with {line[:60]!r}: no line of trackkit's schema version {SCHEMA_VERSION}"
+        raise ResultsError(msg)
+    return head
+
+
+def decode_line(line: bytes) -> tuple[VideoResult, TrackConfig]:
+    """The inverse of :func:`encode_result`, for either layout.
+
+    Raises:
+        ResultsError: The line is not whole, or was not written by this version.
+    """
+    try:
+        data = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        msg = f"not a whole JSON line ({error}): the file was cut or edited"
+        raise ResultsError(msg) from None
+    if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
+        version = data.get("schema_version") if isinstance(data, dict) else None
+        msg = f"schema_version is {version!r}: this trackkit reads version {SCHEMA_VERSION}"
+        raise ResultsError(msg)
+    try:
+        return _decode(data)
+    except (KeyError, TypeError, ValueError) as error:
+        msg = f"a field is missing or wrong ({error!r}): the file was edited, or is of another tool"
+        raise ResultsError(msg) from None
+
+
+def _decode(data: dict[str, Any]) -> tuple[VideoResult, TrackConfig]:
+    config = TrackConfig.from_dict(data["config"])
+    if "frames" in data:
+        rows = [
+            (frame["frame_idx"], frame["time_s"], entry["obj_id"], entry["label"], entry)
+            for frame in data["frames"]
+            for entry in frame["objects"]
+        ]
+        processed = [frame["frame_idx"] for frame in data["frames"]], [f["time_s"] for f in data["frames"]]
+    else:
+        rows = [
+            (entry["frame_idx"], entry["time_s"], track["obj_id"], track["label"], entry)
+            for track in data["objects"]
+            for entry in track["frames"]
+        ]
+        rows.sort(key=lambda row: (row[0], row[2]))
+        processed = data["processed_frames"]["frame_idx"], data["processed_frames"]["time_s"]
+    info, source, run = data["video_info"], data["source"], dict(data["run"])
+    task = VideoTask(
+        data["video_path"], source["path"], run.pop("output_video"), source["size_bytes"], source["mtime_ns"]
+    )
+    run["warnings"] = tuple(run["warnings"])
+    result = VideoResult(
+        task=task,
+        info=VideoInfo(
+            info["width"], info["height"], info["original_fps"], info["total_frames"], info["duration_s"]
+        ),
+        tracks=_tracks(data, config.classes, rows),
+        frames=(np.array(processed[0], np.int32), np.array(processed[1], np.float64)),
+        **run,
+    )
+    return result, config
+
+
+def _tracks(data: dict[str, Any], classes: tuple[str, ...], rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    if not rows:
+        return empty_frame(TRACK_DTYPES)
+    frame_idx, time_s, obj_id, label, entries = zip(*rows, strict=True)
+    boxes = np.array([entry["bbox"] for entry in entries], np.float32)
+    areas: Any = np.round(boxes[:, 2] * boxes[:, 3])
+    counts: Any = [None] * len(rows)
+    if "segmentation" in entries[0]:
+        counts = [entry["segmentation"]["counts"] for entry in entries]
+        areas = rle_areas(counts, data["video_info"]["height"], data["video_info"]["width"])
+    columns = {
+        "video_path": pd.Categorical([data["video_path"]] * len(rows)),
+        "label": pd.Categorical(label, categories=pd.Index(classes)),
+        "frame_idx": frame_idx,
+        "time_s": time_s,
+        "obj_id": obj_id,
+        "score": [entry["score"] for entry in entries],
+        **dict(zip(("x", "y", "width", "height"), boxes.T, strict=True)),
+        "area_px": areas,
+        "detected": [entry["detected"] for entry in entries],
+        "mask_rle": counts,
+    }
+    return pd.DataFrame(columns).astype(TRACK_DTYPES)
+
+
+def encode_failure(failure: VideoFailure, config: TrackConfig) -> bytes:
+    """The line of one failed video, newline included."""
+    head = {"schema_version": SCHEMA_VERSION, "config_hash": config.hash}
+    return orjson.dumps(head | asdict(failure), option=_OPTIONS)
+
+
+def decode_failure(line: bytes) -> VideoFailure:
+    """The inverse of :func:`encode_failure`.
+
+    Raises:
+        ResultsError: The line is not whole.
+    """
+    try:
+        data = orjson.loads(line)
+        values = {k: v for k, v in data.items() if k not in ("schema_version", "config_hash", "task")}
+        return VideoFailure(task=VideoTask(**data["task"]), **values)
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+        msg = f"not a line of a failures file ({error!r})"
+        raise ResultsError(msg) from None
+
+
+def read_jsonl(path: str | os.PathLike[str]) -> TrackingResults:
+    """Read back what a run wrote, in either layout, failures included.
+
+    Raises:
+        ResultsError: The file is missing, empty, cut, or mixes runs with different options.
+    """
+    path = Path(path)
+    outcomes: dict[str, VideoResult | VideoFailure] = {}
+    config: TrackConfig | None = None
+    failed = failures_path(path)
+    if failed.exists():
+        for failure in map(decode_failure, failed.read_bytes().splitlines()):
+            outcomes[failure.task.source] = failure
+    for result, line_config in iter_jsonl(path):
+        if config is not None and line_config != config:
+            msg = f"{path} holds runs with different options: read them one by one with iter_jsonl"
+            raise ResultsError(msg)
+        outcomes[result.task.source] = result
+        config = line_config
+    if config is None:
+        msg = f"{path} holds no results"
+        raise ResultsError(msg)
+    return TrackingResults(outcomes.values(), config)
+
+
+def iter_jsonl(path: str | os.PathLike[str]) -> Iterator[tuple[VideoResult, TrackConfig]]:
+    """Read a results file video by video, in bounded memory.
+
+    Raises:
+        ResultsError: The file is missing or a line is cut; the message names the line.
+    """
+    for number, line in numbered_lines(path):
+        try:
+            yield decode_line(line)
+        except (ResultsError, ConfigError) as error:
+            msg = f"{path}, line {number}: {error}"
+            raise ResultsError(msg) from None
+
+
+def numbered_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
+    """The lines of a results file with their numbers, from 1.
+
+    Raises:
+        ResultsError: The file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            yield from enumerate(file, start=1)
+    except OSError as error:
+        msg = f"{path} cannot be read ({error.strerror}): check the path"
+        raise ResultsError(msg) from None

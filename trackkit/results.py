@@ -1,0 +1,236 @@
+"""Results as DataFrames: ``tracks`` (one row per visible object and frame), ``videos``, ``failures``."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pandas.api.types import union_categoricals
+
+from trackkit.clock import STAGES
+from trackkit.config import TrackConfig
+from trackkit.structures import TrackedObjects, VideoFailure, VideoResult
+
+TRACK_DTYPES: dict[str, str] = {
+    "video_path": "category",
+    "label": "category",
+    "frame_idx": "int32",  # 0-based, in the source video
+    "time_s": "float64",  # presentation time
+    "obj_id": "int32",  # unique in its video
+    "score": "float32",  # of the last matched detection
+    "x": "float32",  # left edge, source pixels
+    "y": "float32",  # top edge
+    "width": "float32",
+    "height": "float32",
+    "area_px": "int32",  # pixels of the mask; of the box where there is no mask
+    "detected": "bool",  # matched to a detection in this frame, not only propagated
+    "mask_rle": "str",  # compressed COCO RLE counts of the full frame; missing where there is no mask
+}
+
+VIDEO_DTYPES: dict[str, str] = {
+    "video_path": "str",
+    "status": "str",  # ok, truncated, failed
+    "width": "Int32",
+    "height": "Int32",
+    "source_fps": "Float64",
+    "process_fps": "Float64",
+    "num_frames": "Int64",  # of the source
+    "duration_s": "Float64",
+    "frames": "Int64",  # processed
+    "objects": "Int64",  # distinct ids
+    "fps": "Float64",  # processed frames per wall second
+    **{f"seconds_{stage}": "Float64" for stage in ("load", *STAGES, "total")},
+    "peak_rss_mb": "Float64",
+    "peak_gpu_mb": "Float64",
+    "worker": "str",
+    "gpu": "str",
+    "output_video": "str",
+    "message": "str",  # why it is truncated or failed
+    "warnings": "str",
+}
+
+FAILURE_DTYPES: dict[str, str] = {
+    "video_path": "str",
+    "error_type": "str",
+    "message": "str",
+    "traceback": "str",
+    "attempts": "int32",
+    "worker": "str",
+    "gpu": "str",
+    "seconds": "float64",
+}
+
+
+class TrackTable:
+    """Collects the rows of one video in compact columns and makes a DataFrame of them."""
+
+    def __init__(self, video_path: str, classes: Sequence[str]) -> None:
+        self._video_path = video_path
+        self._codes = {name: code for code, name in enumerate(classes)}
+        self._columns: dict[str, array[Any]] = {
+            "label": array("i"),
+            "frame_idx": array("i"),
+            "time_s": array("d"),
+            "obj_id": array("i"),
+            "score": array("f"),
+            "xyxy": array("f"),
+            "area_px": array("i"),
+            "detected": array("b"),
+        }
+        self._rles = bytearray()
+        self._rle_ends = array("q", [0])
+        self._has_masks = True
+
+    def __len__(self) -> int:
+        return len(self._columns["obj_id"])
+
+    def add(self, objects: TrackedObjects) -> None:
+        """Append the objects of one frame."""
+        columns, n = self._columns, len(objects)
+        columns["label"].extend(self._codes[label] for label in objects.labels)
+        columns["frame_idx"].extend([objects.frame.idx] * n)
+        columns["time_s"].extend([objects.frame.time_s] * n)
+        columns["obj_id"].frombytes(np.ascontiguousarray(objects.obj_ids, np.int32).tobytes())
+        columns["score"].frombytes(np.ascontiguousarray(objects.scores, np.float32).tobytes())
+        columns["xyxy"].frombytes(np.ascontiguousarray(objects.xyxy, np.float32).tobytes())
+        columns["area_px"].frombytes(np.ascontiguousarray(objects.areas, np.int32).tobytes())
+        columns["detected"].frombytes(np.ascontiguousarray(objects.detected, np.int8).tobytes())
+        if objects.rles is None:
+            self._has_masks = self._has_masks and n == 0
+        else:
+            for rle in objects.rles:
+                self._rles += rle
+                self._rle_ends.append(len(self._rles))
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows as a DataFrame with the columns and dtypes of ``TRACK_DTYPES``."""
+        column = {name: np.asarray(values) for name, values in self._columns.items()}
+        x, y, x2, y2 = column["xyxy"].reshape(-1, 4).T
+        rles: Any = np.full(len(self), None)
+        if self._has_masks:
+            buffers = [pa.py_buffer(np.asarray(self._rle_ends)), pa.py_buffer(bytes(self._rles))]
+            rles = pa.LargeStringArray.from_buffers(len(self), *buffers)
+        zeros = np.zeros(len(self), np.int8)
+        return pd.DataFrame(
+            {
+                "video_path": pd.Categorical.from_codes(zeros, categories=pd.Index([self._video_path])),
+                "label": pd.Categorical.from_codes(column["label"], categories=pd.Index(list(self._codes))),
+                **{name: column[name].copy() for name in ("frame_idx", "time_s", "obj_id", "score")},
+                **{"x": x.copy(), "y": y.copy(), "width": x2 - x, "height": y2 - y},
+                "area_px": column["area_px"].copy(),
+                "detected": column["detected"].astype(bool),
+                "mask_rle": pd.array(rles, dtype="str"),
+            }
+        )
+
+
+def empty_frame(dtypes: dict[str, str]) -> pd.DataFrame:
+    """A DataFrame without rows, with these columns."""
+    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes.items()})
+
+
+def concat_tracks(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """One table out of those of several videos; categories are united."""
+    filled = [table for table in tables if len(table)]
+    if not filled:
+        return empty_frame(TRACK_DTYPES)
+    united = {name: union_categoricals([table[name] for table in filled]) for name in ("video_path", "label")}
+    rest = pd.concat([table.drop(columns=list(united)) for table in filled], ignore_index=True)
+    return rest.assign(**united)[list(TRACK_DTYPES)]
+
+
+def video_row(result: VideoResult | VideoFailure) -> dict[str, Any]:
+    """The row of ``TrackingResults.videos`` for one outcome."""
+    if isinstance(result, VideoFailure):
+        return {
+            "video_path": result.task.video_path,
+            "status": "failed",
+            "worker": result.worker,
+            "gpu": result.gpu,
+            "seconds_total": result.seconds,
+            "message": f"{result.error_type}: {result.message}",
+        }
+    info, total, frames = result.info, result.seconds["total"], len(result.frames[0])
+    return {
+        "video_path": result.task.video_path,
+        "status": "truncated" if result.truncated else "ok",
+        "width": info.width,
+        "height": info.height,
+        "source_fps": info.fps,
+        "process_fps": result.process_fps,
+        "num_frames": info.num_frames,
+        "duration_s": info.duration_s,
+        "frames": frames,
+        "objects": result.tracks["obj_id"].nunique(),
+        "fps": frames / total if total > 0 else None,
+        **{f"seconds_{stage}": seconds for stage, seconds in result.seconds.items()},
+        "peak_rss_mb": result.peak_rss_mb,
+        "peak_gpu_mb": result.peak_gpu_mb,
+        "worker": result.worker,
+        "gpu": result.gpu,
+        "output_video": result.task.output_video,
+        "message": result.truncated,
+        "warnings": "; ".join(result.warnings) or None,
+    }
+
+
+def failure_row(failure: VideoFailure) -> dict[str, Any]:
+    """The row of ``TrackingResults.failures`` for one failed video."""
+    row = {name: getattr(failure, name) for name in FAILURE_DTYPES if name != "video_path"}
+    return {"video_path": failure.task.video_path, **row}
+
+
+def _frame(rows: list[dict[str, Any]], dtypes: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(dtypes)).astype(dtypes)
+
+
+class TrackingResults:
+    """What a run found.
+
+    Args:
+        outcomes: One ``VideoResult`` or ``VideoFailure`` per video.
+        config: The options of the run.
+
+    Attributes:
+        tracks: One row per visible object and processed frame; columns and units in ``TRACK_DTYPES``.
+            An object that is out of sight has no row.
+        videos: One row per video, failed ones included; columns in ``VIDEO_DTYPES``.
+        failures: One row per failed video; columns in ``FAILURE_DTYPES``.
+    """
+
+    def __init__(self, outcomes: Iterable[VideoResult | VideoFailure], config: TrackConfig) -> None:
+        self.config = config
+        self.outcomes = tuple(outcomes)
+
+    @cached_property
+    def tracks(self) -> pd.DataFrame:
+        """One row per visible object and processed frame."""
+        return concat_tracks(outcome.tracks for outcome in self.outcomes if isinstance(outcome, VideoResult))
+
+    @cached_property
+    def videos(self) -> pd.DataFrame:
+        """One row per video."""
+        return _frame([video_row(outcome) for outcome in self.outcomes], VIDEO_DTYPES)
+
+    @cached_property
+    def failures(self) -> pd.DataFrame:
+        """One row per failed video."""
+        failed = [outcome for outcome in self.outcomes if isinstance(outcome, VideoFailure)]
+        return _frame([failure_row(failure) for failure in failed], FAILURE_DTYPES)
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def __repr__(self) -> str:
+        videos = self.videos
+        counts = videos["status"].value_counts()
+        status = ", ".join(
+            f"{counts[name]} {name}" for name in ("ok", "truncated", "failed") if name in counts
+        )
+        objects, frames = videos["objects"].sum(), videos["frames"].sum()
+        return f"TrackingResults({status or 'no videos'}; {objects} objects in {frames} frames)"

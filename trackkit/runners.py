@@ -1,0 +1,133 @@
+"""Where tasks run: in this process, or on the workers of a Dask cluster. Both load the models once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from time import perf_counter
+from typing import Any, Protocol
+
+import dask
+from distributed import Client
+
+from trackkit.cluster import DASK_CONFIG
+from trackkit.config import TrackConfig
+from trackkit.errors import ClusterError
+from trackkit.schedule import run_tasks
+from trackkit.structures import Progress, VideoFailure, VideoResult, VideoTask
+from trackkit.tracking import ProgressCallback, load_models, track_video
+from trackkit.worker import PROGRESS_TOPIC, ModelHost, describe_failure, wait_for_models
+
+Outcome = VideoResult | VideoFailure
+
+
+class Runner(Protocol):
+    """Runs tasks with models that are loaded already."""
+
+    def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
+        """Yield the outcome of every task, in the order in which they are done."""
+        ...
+
+    def close(self) -> None:
+        """Let go of models, workers and connections."""
+        ...
+
+
+class InProcessRunner:
+    """One video after the other in this process: for a breakpoint, or a single GPU.
+
+    Args:
+        config: What to load.
+        device: ``"cpu"`` or ``"cuda:N"``.
+    """
+
+    def __init__(self, config: TrackConfig, device: str) -> None:
+        self._config, self._models = config, load_models(config, device)
+
+    def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
+        """Yield the outcome of every task."""
+        for task in tasks:
+            started = perf_counter()
+            try:
+                yield track_video(task, self._config, models=self._models, on_progress=on_progress)
+            except Exception as error:  # noqa: BLE001 - the task boundary, as worker.run_task is
+                yield describe_failure(task, error, worker="local", seconds=perf_counter() - started)
+
+    def close(self) -> None:
+        """Let go of the models."""
+        del self._models
+
+
+class ClusterRunner:
+    """The workers of a Dask cluster.
+
+    Args:
+        config: What to load.
+        device: ``"cpu"``, ``"cuda:0"``, or None: a GPU if the worker sees one.
+        target: A client, a cluster object, or the address of a scheduler.
+        schedule: See :func:`trackkit.schedule.run_tasks`.
+        expect: Number of workers that will come, where they are not all there yet.
+        worker_timeout_s: How long to wait for the first worker.
+
+    Raises:
+        ClusterError: The scheduler cannot be reached, or no worker came.
+        CheckpointError: A worker could not load the models.
+    """
+
+    def __init__(
+        self,
+        config: TrackConfig,
+        device: str | None,
+        target: Any,
+        *,
+        schedule: str = "dynamic",
+        expect: int = 0,
+        worker_timeout_s: float = 300.0,
+    ) -> None:
+        self._schedule = schedule
+        self._expect = max(expect, len(getattr(target, "plan", ())))
+        self._host = ModelHost(config, device)
+        self._stack = ExitStack()
+        try:
+            self._stack.enter_context(dask.config.set(DASK_CONFIG))
+            self.client = target if isinstance(target, Client) else self._connect(target)
+            try:
+                self.client.wait_for_workers(1, timeout=worker_timeout_s)
+            except TimeoutError:
+                msg = f"no worker came to {self.client.scheduler.address} within {worker_timeout_s:g} s"
+                raise ClusterError(msg) from None
+            self.client.register_plugin(self._host)
+            self._stack.callback(self.client.unregister_worker_plugin, self._host.name)
+            self.client.run(wait_for_models, self._host.name)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _connect(self, target: Any) -> Client:
+        try:
+            return self._stack.enter_context(Client(target, set_as_default=False))
+        except (OSError, ValueError) as error:
+            msg = f"no Dask scheduler answers at {target!r} ({error}): check the address"
+            raise ClusterError(msg) from None
+
+    def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
+        """Yield the outcome of every task, in the order in which they are done."""
+        with self._listening(on_progress):
+            yield from run_tasks(
+                self.client, tasks, self._host.name, schedule=self._schedule, expect=self._expect
+            )
+
+    @contextmanager
+    def _listening(self, on_progress: ProgressCallback | None) -> Iterator[None]:
+        if on_progress is None:
+            yield
+            return
+        self.client.subscribe_topic(PROGRESS_TOPIC, lambda event: on_progress(Progress(**event[1])))
+        try:
+            yield
+        finally:
+            self.client.unsubscribe_topic(PROGRESS_TOPIC)
+
+    def close(self) -> None:
+        """Unload the models and disconnect."""
+        self._stack.close()

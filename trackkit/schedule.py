@@ -1,0 +1,120 @@
+"""Spreads tasks over the workers of a Dask cluster and gathers what comes back, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+
+from distributed import Client, Future, KilledWorker, as_completed
+from distributed.client import FutureCancelledError
+
+from trackkit.errors import ClusterError, ConfigError
+from trackkit.structures import VideoFailure, VideoResult, VideoTask
+from trackkit.worker import run_task
+
+SCHEDULES = ("dynamic", "round-robin")
+SPARE_TASKS = 2  # beyond one per worker, so that none waits for the client
+
+
+def run_tasks(
+    client: Client, tasks: Iterable[VideoTask], host: str, *, schedule: str = "dynamic", expect: int = 0
+) -> Iterator[VideoResult | VideoFailure]:
+    """Run every task and yield its outcome when it is there.
+
+    Only a window of tasks is at the cluster at a time, and each result is released as soon as it is
+    here: neither a long list nor a slow consumer fills the memory of scheduler, workers or client.
+
+    Args:
+        client: Connected to workers that have the plugin ``host``.
+        tasks: In the order in which they should begin.
+        host: Name of the ``ModelHost`` plugin.
+        schedule: ``"dynamic"`` gives the next task to the next free worker; ``"round-robin"`` gives task ``i``
+            to worker ``i % n``, whatever the others do.
+        expect: Number of workers that will come, where they are not all there yet.
+
+    Raises:
+        ConfigError: The schedule is unknown.
+        CheckpointError: A worker could not load the models.
+        ClusterError: The cluster was lost.
+    """
+    if schedule not in SCHEDULES:
+        msg = f"schedule is {schedule!r}: choose one of {', '.join(SCHEDULES)}"
+        raise ConfigError(msg)
+    submit = _dynamic(client, tasks, host, expect) if schedule == "dynamic" else _pinned(client, tasks, host)
+    running: dict[str, VideoTask] = {}
+    try:
+        completed = as_completed(_remember(running, submit(None)))
+        for future in completed:
+            task = running.pop(future.key)
+            outcome = _outcome(future, task)
+            future.release()
+            completed.update(_remember(running, submit(future)))
+            yield outcome
+    finally:
+        client.cancel([Future(key, client) for key in running])
+
+
+Submitted = list[tuple[Future, VideoTask]]
+Submit = Callable[[Future | None], Submitted]  # called with the future that is done, None to begin
+
+
+def _remember(running: dict[str, VideoTask], submitted: Submitted) -> list[Future]:
+    running.update((future.key, task) for future, task in submitted)
+    return [future for future, _ in submitted]
+
+
+def _map(client: Client, tasks: list[VideoTask], host: str, worker: str | None = None) -> Submitted:
+    where = {} if worker is None else {"workers": [worker], "allow_other_workers": True}
+    return list(zip(client.map(run_task, tasks, host=host, pure=False, **where), tasks, strict=True))
+
+
+def _dynamic(client: Client, tasks: Iterable[VideoTask], host: str, expect: int) -> Submit:
+    rest, running = iter(tasks), 0
+
+    def submit(done: Future | None) -> Submitted:
+        nonlocal running
+        running -= done is not None
+        window = max(expect, len(client.nthreads())) + SPARE_TASKS  # workers may have come or gone
+        submitted = _map(client, list(islice(rest, max(0, window - running))), host)
+        running += len(submitted)
+        return submitted
+
+    return submit
+
+
+def _pinned(client: Client, tasks: Iterable[VideoTask], host: str) -> Submit:
+    names = sorted(_addresses(client))
+    queues: dict[str, deque[VideoTask]] = {name: deque() for name in names}
+    for k, task in enumerate(tasks):
+        queues[names[k % len(names)]].append(task)
+    running_on: dict[str, str] = {}
+
+    def submit(done: Future | None) -> Submitted:
+        addresses = _addresses(client)
+        submitted: Submitted = []
+        for name in names if done is None else [running_on.pop(done.key)]:
+            if queues[name]:
+                # A restarted worker keeps its name; one that is gone for good leaves its tasks to all.
+                submitted += _map(client, [queues[name].popleft()], host, addresses.get(name))
+                running_on[submitted[-1][0].key] = name
+        return submitted
+
+    return submit
+
+
+def _addresses(client: Client) -> dict[str, str]:
+    workers = client.scheduler_info(n_workers=-1)["workers"]
+    return {str(worker["name"]): address for address, worker in workers.items()}
+
+
+def _outcome(future: Future, task: VideoTask) -> VideoResult | VideoFailure:
+    try:
+        outcome: VideoResult | VideoFailure = future.result()
+    except KilledWorker as error:
+        message = f"the worker process died while it ran this video ({error.last_worker.address})"
+        return VideoFailure(task, "KilledWorker", message, worker=str(error.last_worker.name))
+    except FutureCancelledError as error:
+        msg = f"the cluster was lost in mid-run ({error}): run the same command again, it goes on from here"
+        raise ClusterError(msg) from None
+    return outcome

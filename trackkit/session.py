@@ -1,0 +1,238 @@
+"""The front door: workers with loaded models that take videos and give results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import chain
+from types import TracebackType
+from typing import Any, Self
+
+from distributed import Client
+
+from trackkit.cluster import ANY_PORT, LOCALHOST, choose_gpus, start_cluster
+from trackkit.config import TrackConfig
+from trackkit.errors import ConfigError
+from trackkit.job import Job
+from trackkit.results import TrackingResults
+from trackkit.runners import ClusterRunner, InProcessRunner, Outcome, Runner
+from trackkit.schedule import SCHEDULES
+from trackkit.tracking import ProgressCallback
+from trackkit.video_list import Videos
+
+
+class Session:
+    """A cluster whose workers hold the models, for any number of runs.
+
+    Args:
+        config: What to look for, and how.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:N"``, or None: the GPUs if there are any, else the CPU.
+        gpu_ids: GPUs to use; one that is named twice gets two workers.
+        num_workers: One per GPU by default, on a CPU one per two cores; 0 works in this process, without
+            Dask. With a cluster that is already there, how many workers to expect.
+        schedule: ``"dynamic"`` (the next video goes to the next free worker) or ``"round-robin"``.
+        scheduler: Address of a Dask scheduler that is already there, ``"tcp://host:port"``.
+        cluster: A Dask cluster object, such as dask-jobqueue's ``SLURMCluster``.
+        client: A connected Dask client.
+        host: Address on which scheduler and workers listen that are started here.
+        dashboard_address: ``host:port`` of the dashboard of a cluster that is started here.
+        worker_timeout_s: How long to wait for the first worker of a cluster that is already there.
+
+    Raises:
+        ConfigError: The values contradict each other.
+        ClusterError: Workers could not be started or reached, or a GPU was asked for that is not there.
+        CheckpointError: A model could not be loaded.
+
+    Example:
+        >>> with Session(TrackConfig.from_preset("color", "red")) as session:  # doctest: +SKIP
+        ...     results = session.track("videos.txt", output_jsonl="tracks.jsonl")
+    """
+
+    def __init__(
+        self,
+        config: TrackConfig,
+        *,
+        device: str | None = None,
+        gpu_ids: Sequence[int] | None = None,
+        num_workers: int | None = None,
+        schedule: str = "dynamic",
+        scheduler: str | None = None,
+        cluster: Any = None,
+        client: Client | None = None,
+        host: str = LOCALHOST,
+        dashboard_address: str = ANY_PORT,
+        worker_timeout_s: float = 300.0,
+    ) -> None:
+        if schedule not in SCHEDULES:
+            msg = f"schedule is {schedule!r}: choose one of {', '.join(SCHEDULES)}"
+            raise ConfigError(msg)
+        given = [target for target in (client, cluster, scheduler) if target is not None]
+        if len(given) > 1:
+            msg = "more than one of scheduler, cluster and client was given: give one"
+            raise ConfigError(msg)
+        self.config = config
+        self._stack = ExitStack()
+        try:
+            self._runner: Runner
+            if given:
+                local, target = device, given[0]
+            else:
+                slots = choose_gpus(device, gpu_ids, num_workers)
+                local = "cuda:0" if slots else "cpu"
+                if num_workers == 0:
+                    local = f"cuda:{gpu_ids[0]}" if slots and gpu_ids else device or local
+                    self._runner = InProcessRunner(config, local)
+                    return
+                target = start_cluster(
+                    device=device,
+                    gpu_ids=gpu_ids,
+                    num_workers=num_workers,
+                    host=host,
+                    dashboard_address=dashboard_address,
+                )
+                self._stack.enter_context(target)
+            self._runner = ClusterRunner(
+                config,
+                local,
+                target,
+                schedule=schedule,
+                expect=num_workers or 0,
+                worker_timeout_s=worker_timeout_s,
+            )
+            self._stack.callback(self._runner.close)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unload the models and end the workers that were started here."""
+        self._stack.close()
+
+    @property
+    def client(self) -> Client | None:
+        """The Dask client, None where the session works in this process."""
+        return getattr(self._runner, "client", None)
+
+    @property
+    def dashboard(self) -> str | None:
+        """Address of the Dask dashboard, None where there is none."""
+        return None if self.client is None else self.client.dashboard_link
+
+    def run(self, job: Job, on_progress: ProgressCallback | None = None) -> Iterator[Outcome]:
+        """Do a job: yield each outcome when it is there and written; nothing is kept.
+
+        Args:
+            job: Made with the session's own config.
+            on_progress: Called a few times a second for every running video.
+
+        Raises:
+            ResultsError: An outcome could not be written.
+            ClusterError: The cluster was lost.
+        """
+        for outcome in chain(job.missing, self._runner.run(job.tasks, on_progress)):
+            job.record(outcome)
+            yield outcome
+
+    def track(
+        self,
+        videos: Videos,
+        *,
+        output_jsonl: str | os.PathLike[str] | None = None,
+        output_video_dir: str | os.PathLike[str] | None = None,
+        layout: str = "frames",
+        resume: bool = True,
+        skip_missing: bool = False,
+        on_progress: ProgressCallback | None = None,
+    ) -> TrackingResults:
+        """Track videos and hold all their results in memory.
+
+        The arguments are those of :class:`trackkit.Job`, and ``on_progress`` is called a few times a second
+        for every running video. Videos that ``output_jsonl`` holds already are read from it: the results
+        are those of the whole list.
+
+        Raises:
+            VideoOpenError: Videos are missing; the message names each of them.
+            ResultsError: ``output_jsonl`` holds results of other options, or cannot be written.
+            VideoWriteError: ``output_video_dir`` cannot be made.
+            ClusterError: The cluster was lost.
+        """
+        with Job(
+            videos,
+            self.config,
+            output_jsonl=output_jsonl,
+            output_video_dir=output_video_dir,
+            layout=layout,
+            resume=resume,
+            skip_missing=skip_missing,
+        ) as job:
+            return TrackingResults([*job.read_done(), *self.run(job, on_progress)], self.config)
+
+    def iter_results(
+        self,
+        videos: Videos,
+        *,
+        output_jsonl: str | os.PathLike[str] | None = None,
+        output_video_dir: str | os.PathLike[str] | None = None,
+        layout: str = "frames",
+        resume: bool = True,
+        skip_missing: bool = False,
+        on_progress: ProgressCallback | None = None,
+    ) -> Iterator[Outcome]:
+        """As :meth:`track`, but yields each outcome when it is there and keeps none: for long lists.
+
+        Videos that ``output_jsonl`` holds already are skipped.
+        """
+        with Job(
+            videos,
+            self.config,
+            output_jsonl=output_jsonl,
+            output_video_dir=output_video_dir,
+            layout=layout,
+            resume=resume,
+            skip_missing=skip_missing,
+        ) as job:
+            yield from self.run(job, on_progress)
+
+
+def track(
+    videos: Videos,
+    text_prompt: str,
+    *,
+    output_jsonl: str | os.PathLike[str] | None = None,
+    output_video_dir: str | os.PathLike[str] | None = None,
+    preset: str | None = None,
+    session: dict[str, Any] | None = None,
+    **options: Any,
+) -> TrackingResults:
+    """Track what the prompt names through videos: a session for one run.
+
+    Args:
+        videos: A list file, a video, a folder, a pattern, or paths.
+        text_prompt: Classes to find: ``"person. red cup."``.
+        output_jsonl: Append a line per video to this file.
+        output_video_dir: Write an annotated video per video to this folder.
+        preset: Name of a set of options, e.g. ``"color"``.
+        session: Options of :class:`Session`, e.g. ``{"gpu_ids": [0, 1]}``.
+        **options: Options of :class:`trackkit.TrackConfig`.
+
+    Example:
+        >>> track("clips/*.mp4", "red. yellow.", preset="color").tracks  # doctest: +SKIP
+    """
+    make = TrackConfig if preset is None else partial(TrackConfig.from_preset, preset)
+    config = make(text_prompt, **options)
+    # The job first: what is wrong with the list shows before models load.
+    with (
+        Job(videos, config, output_jsonl=output_jsonl, output_video_dir=output_video_dir) as job,
+        Session(config, **session or {}) as running,
+    ):
+        return TrackingResults([*job.read_done(), *running.run(job)], config)

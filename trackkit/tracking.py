@@ -1,0 +1,180 @@
+"""One video from file to rows. Knows nothing of Dask: a worker and a debugger run the very same loop."""
+
+from __future__ import annotations
+
+import os
+import resource
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from time import perf_counter
+
+import numpy as np
+
+from trackkit.clock import StageClock
+from trackkit.config import TrackConfig
+from trackkit.detectors import Detector, load_detector
+from trackkit.render import draw
+from trackkit.results import TrackTable
+from trackkit.structures import Frame, Progress, TrackedObjects, VideoResult, VideoTask
+from trackkit.trackers import Tracker, TrackerModel, load_tracker
+from trackkit.video import VideoReader
+from trackkit.video_list import make_task
+from trackkit.video_writer import VideoWriter
+
+ProgressCallback = Callable[[Progress], None]
+PROGRESS_INTERVAL_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What is loaded once and serves one video after the other."""
+
+    detector: Detector
+    tracker: TrackerModel
+    device: str
+    load_seconds: float
+
+
+def load_models(config: TrackConfig, device: str) -> Models:
+    """Load detector and tracker onto ``device`` (``"cpu"`` or ``"cuda:N"``).
+
+    Raises:
+        CheckpointError: Weights are missing or wrong.
+        ConfigError: A name is unknown, or the detector does not understand the prompt.
+    """
+    started = perf_counter()
+    detector, tracker = load_detector(config, device), load_tracker(config, device)
+    return Models(detector, tracker, device, perf_counter() - started)
+
+
+def track_video(
+    video: str | os.PathLike[str] | VideoTask,
+    config: TrackConfig,
+    *,
+    models: Models | None = None,
+    device: str = "cpu",
+    output_video: str | os.PathLike[str] | None = None,
+    on_progress: ProgressCallback | None = None,
+) -> VideoResult:
+    """Track one video in this process.
+
+    Args:
+        video: A file, or a folder of numbered images.
+        config: What to look for, and how.
+        models: From :func:`load_models`; None loads them for this call.
+        device: Where to load them, ``"cpu"`` or ``"cuda:N"``.
+        output_video: Write the annotated video there.
+        on_progress: Called a few times a second.
+
+    Raises:
+        VideoOpenError: The video gives no frame.
+        VideoWriteError: The annotated video cannot be written.
+        CheckpointError: A model cannot be loaded.
+    """
+    task = video if isinstance(video, VideoTask) else make_task(video, output_video)
+    models = models or load_models(config, device)
+    started, clock = perf_counter(), StageClock()
+    table, idx, time_s = TrackTable(task.video_path, config.classes), array("i"), array("d")
+    _reset_peak_gpu(models.device)
+    with ExitStack() as stack:
+        with clock("decode"):
+            reader = stack.enter_context(VideoReader(task.source, fps=config.fps))
+        writer = stack.enter_context(_open_output(task, reader)) if task.output_video else None
+        tracker = models.tracker.start(reader.info, clock)
+        report = _Reporter(task, reader.expected_frames, clock, on_progress)
+        for objects in _follow(reader, models.detector, tracker, config, clock):
+            idx.append(objects.frame.idx)
+            time_s.append(objects.frame.time_s)
+            table.add(objects)
+            if writer is not None:
+                with clock("write"):
+                    writer.write(draw(objects))
+            report(len(idx), objects)
+    return VideoResult(
+        task=task,
+        info=reader.info,
+        tracks=table.to_frame(),
+        frames=(np.array(idx, np.int32), np.array(time_s, np.float64)),
+        process_fps=reader.process_fps,
+        seconds={"load": models.load_seconds, **clock.seconds, "total": perf_counter() - started},
+        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,  # KiB on Linux
+        peak_gpu_mb=_peak_gpu_mb(models.device),
+        truncated=reader.truncated,
+        warnings=(*reader.warnings, *tracker.warnings),
+    )
+
+
+def _follow(
+    reader: VideoReader, detector: Detector, tracker: Tracker, config: TrackConfig, clock: StageClock
+) -> Iterator[TrackedObjects]:
+    """The heart: frames in, settled objects out, a window of ``batch_size`` frames at a time."""
+    processed = 0
+    for window in _windows(reader, config.batch_size, clock):
+        due = window[-processed % config.detection_frequency :: config.detection_frequency]
+        processed += len(window)
+        with clock("detect"):
+            found = detector.detect([frame.image for frame in due]) if due else []
+        detections = {frame.idx: each for frame, each in zip(due, found, strict=True)}
+        with clock("track"):
+            tracker.prepare(window)
+        for frame in window:
+            with clock("track"):
+                settled = tracker.update(frame, detections.get(frame.idx))
+            yield from settled
+    with clock("track"):
+        settled = tracker.finish()
+    yield from settled
+
+
+def _windows(frames: Iterable[Frame], size: int, clock: StageClock) -> Iterator[list[Frame]]:
+    iterator = iter(frames)
+    while True:
+        with clock("decode"):
+            window = list(islice(iterator, size))
+        if not window:
+            return
+        yield window
+
+
+def _open_output(task: VideoTask, reader: VideoReader) -> VideoWriter:
+    assert task.output_video is not None
+    info = reader.info
+    return VideoWriter(task.output_video, width=info.width, height=info.height, fps=reader.process_fps)
+
+
+class _Reporter:
+    """Calls ``on_progress`` often enough for a bar, seldom enough to cost nothing."""
+
+    def __init__(
+        self, task: VideoTask, total: int, clock: StageClock, on_progress: ProgressCallback | None
+    ) -> None:
+        self._task, self._total, self._clock, self._on_progress = task, total, clock, on_progress
+        self._objects = 0
+        self._next = 0.0
+
+    def __call__(self, frames: int, objects: TrackedObjects) -> None:
+        self._objects = max(self._objects, int(objects.obj_ids.max(initial=0)))
+        if self._on_progress is not None and perf_counter() >= self._next:
+            self._next = perf_counter() + PROGRESS_INTERVAL_S
+            seconds = dict(self._clock.seconds)
+            self._on_progress(
+                Progress(self._task.video_path, "local", frames, self._total, self._objects, seconds)
+            )
+
+
+def _reset_peak_gpu(device: str) -> None:
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _peak_gpu_mb(device: str) -> float | None:
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    return torch.cuda.max_memory_allocated(device) / 2**20

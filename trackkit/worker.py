@@ -1,0 +1,106 @@
+"""What runs on a Dask worker: the models, loaded once, and one task per video."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import threading
+import traceback
+from concurrent.futures import Future
+from time import perf_counter
+
+from distributed import Worker, WorkerPlugin, get_worker
+
+from trackkit.config import TrackConfig
+from trackkit.structures import Progress, VideoFailure, VideoResult, VideoTask
+from trackkit.tracking import Models, load_models, track_video
+
+PROGRESS_TOPIC = "trackkit-progress"
+
+
+class ModelHost(WorkerPlugin):
+    """Loads the models when a worker starts and keeps them until the session ends.
+
+    ``setup`` must not block (heartbeats would stop) and must not raise (on a worker that joins later Dask
+    would only log it), so a thread loads, and whoever asks waits for it and gets its error.
+
+    Args:
+        config: What to load.
+        device: ``"cpu"``, ``"cuda:0"`` (the GPU that a worker sees), or None: a GPU if the worker sees one.
+    """
+
+    def __init__(self, config: TrackConfig, device: str | None) -> None:
+        self.config, self.device = config, device
+        self.name = f"trackkit-models-{config.hash}-{device}"
+
+    def setup(self, worker: Worker) -> None:
+        """Begin to load."""
+        self._models: Future[Models] = Future()
+        threading.Thread(target=self._load, name="trackkit-load", daemon=True).start()
+
+    def teardown(self, worker: Worker) -> None:
+        """Let go of the models."""
+        del self._models
+
+    def get(self) -> Models:
+        """The models; waits until they are loaded, and raises what loading raised."""
+        return self._models.result()
+
+    async def loaded(self) -> None:
+        """Wait in the event loop, as ``get`` does in a task's thread."""
+        await asyncio.wrap_future(self._models)
+
+    def _load(self) -> None:
+        try:
+            self._models.set_result(load_models(self.config, self.device or _own_device()))
+        except BaseException as error:  # noqa: BLE001 - handed on to whoever calls get()
+            self._models.set_exception(error)
+
+
+def _own_device() -> str:
+    import torch
+
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+def run_task(task: VideoTask, host: str) -> VideoResult | VideoFailure:
+    """Track one video with the models of the plugin named ``host``: the task boundary.
+
+    What goes wrong with the video becomes a ``VideoFailure``. A model that does not load is the run's
+    problem, not the video's, and raises CheckpointError or ConfigError.
+    """
+    worker = get_worker()
+    plugin: ModelHost = worker.plugins[host]
+    models = plugin.get()
+    name, gpu = str(worker.name), _gpu(models)
+    started = perf_counter()
+
+    def publish(progress: Progress) -> None:
+        event = dataclasses.replace(progress, worker=name, gpu=gpu)
+        worker.log_event(PROGRESS_TOPIC, event.to_event())
+
+    try:
+        result = track_video(task, plugin.config, models=models, on_progress=publish)
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is recorded and the run goes on
+        return describe_failure(task, error, worker=name, gpu=gpu, seconds=perf_counter() - started)
+    return dataclasses.replace(result, worker=name, gpu=gpu)
+
+
+def describe_failure(
+    task: VideoTask, error: BaseException, *, worker: str, gpu: str | None = None, seconds: float = 0.0
+) -> VideoFailure:
+    """What ``error`` did to a video, as data."""
+    trace = "".join(traceback.format_exception(error))
+    return VideoFailure(task, type(error).__name__, str(error), trace, 1, worker, gpu, seconds)
+
+
+def _gpu(models: Models) -> str | None:
+    if models.device == "cpu":
+        return None
+    return os.environ.get("CUDA_VISIBLE_DEVICES", models.device)
+
+
+async def wait_for_models(host: str, dask_worker: Worker) -> None:
+    """Wait, the worker's event loop going on, until its models are loaded; raises what loading raised."""
+    await dask_worker.plugins[host].loaded()
