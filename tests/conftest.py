@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,14 @@ def shared_dir() -> Path:
     if not (SHARED / "videos").is_dir():
         pytest.skip("no real clips: the folder ../shared/videos is absent")
     return SHARED
+
+
+@pytest.fixture
+def require_gpu() -> None:
+    """Skips without a GPU, unless TRACKKIT_REQUIRE_GPU=1 makes that an error."""
+    import torch
+
+    if not torch.cuda.is_available():
+        if os.environ.get("TRACKKIT_REQUIRE_GPU") == "1":
+            pytest.fail("TRACKKIT_REQUIRE_GPU=1, but torch sees no GPU")
+        pytest.skip("no GPU")

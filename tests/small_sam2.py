@@ -25,7 +25,9 @@ def overrides(size: str = "nano", image_size: int = 128) -> list[str]:
         f"++model.memory_attention.layer.self_attention.feat_sizes=[{f},{f}]",
         f"++model.memory_attention.layer.cross_attention.feat_sizes=[{f},{f}]",
     ]
-    if size == "nano":  # d_model 64, mem_dim 16, Hiera dim 16, 5 blocks, 2 memory attention layers: 1.4 M weights
+    if (
+        size == "nano"
+    ):  # d_model 64, mem_dim 16, Hiera dim 16, 5 blocks, 2 memory attention layers: 1.4 M weights
         options += [
             "++model.image_encoder.trunk.embed_dim=16",
             "++model.image_encoder.trunk.stages=[1,1,2,1]",
@@ -61,7 +63,9 @@ def build_stock(size: str = "nano", image_size: int = 128, seed: int = 0, object
     model = build_sam2_video_predictor(
         "configs/sam2.1/sam2.1_hiera_t.yaml", device="cpu", hydra_overrides_extra=overrides(size, image_size)
     )
-    model.fill_hole_area = 0  # the builder appends its own 8 behind the overrides, and 8 needs a CUDA extension
+    model.fill_hole_area = (
+        0  # the builder appends its own 8 behind the overrides, and 8 needs a CUDA extension
+    )
     enliven(model, seed, object_bias)
     return model.requires_grad_(False)
 
@@ -70,8 +74,8 @@ def build_stock(size: str = "nano", image_size: int = 128, seed: int = 0, object
 def enliven(model: Any, seed: int = 0, object_bias: float = 30.0) -> None:
     """Make random weights exercise the memory: visible temporal positions, the fuser on, larger logits.
 
-    Raw random weights give -1024 everywhere, and a comparison of those says nothing. ``object_bias`` keeps the
-    objects visible: near objectness 0 a rounding error flips to -1024.
+    Raw random weights give -1024 everywhere, and a comparison of those says nothing. ``object_bias`` keeps
+    the objects visible: near objectness 0 a rounding error flips to -1024.
     """
     g = torch.Generator().manual_seed(seed + 1)
     model.maskmem_tpos_enc.copy_(torch.randn(model.maskmem_tpos_enc.shape, generator=g))
@@ -115,7 +119,7 @@ def mask(k: int, t: int) -> np.ndarray:
 
 
 def write_clip(folder: Path, num_frames: int) -> list[np.ndarray]:
-    """Four discs before a moving background, as JPEG files for the stock predictor; gives the frames as decoded."""
+    """Four discs before a moving background, as JPEG files for the stock predictor; gives them as decoded."""
     rng = np.random.default_rng(0)
     small = rng.integers(0, 255, (HEIGHT // 8, WIDTH // 8, 3), dtype=np.uint8)
     background = np.array(Image.fromarray(small).resize((WIDTH, HEIGHT)))
@@ -164,15 +168,17 @@ def no_progress_bars() -> Iterator[None]:
         predictor.tqdm, misc.tqdm = bars
 
 
-def run_stock(model: Any, folder: Path, num_frames: int, prompts: list[tuple[int, Any]]) -> dict[int, torch.Tensor]:
+def run_stock(
+    model: Any, folder: Path, num_frames: int, prompts: list[tuple[int, Any]]
+) -> dict[int, torch.Tensor]:
     """The stock predictor on one object alone.
 
     Args:
         model: From :func:`build_stock`.
         folder: The JPEG files.
         num_frames: Frames in it; at least 16, fewer change the positions of the object pointers.
-        prompts: ``(frame, prompt of the engine)``, in order of frames. Stock propagates up to the frame before each
-            prompt: added beforehand, a late prompt would be tracked from the future.
+        prompts: ``(frame, prompt of the engine)``, in order of frames. Stock propagates up to the frame
+            before each prompt: added beforehand, a late prompt would be tracked from the future.
 
     Returns:
         Frame to logits ``(H, W)`` at the video's size.
@@ -193,14 +199,19 @@ def run_stock(model: Any, folder: Path, num_frames: int, prompts: list[tuple[int
                 )
             last = prompts[i + 1][0] - 1 if i + 1 < len(prompts) else num_frames - 1
             # The range of propagate_in_video includes its end.
-            steps = model.propagate_in_video(state, start_frame_idx=frame, max_frame_num_to_track=last - frame)
+            steps = model.propagate_in_video(
+                state, start_frame_idx=frame, max_frame_num_to_track=last - frame
+            )
             for t, _, logits in steps:
                 out[t] = logits[0, 0].clone()
     return out
 
 
 def run_engine(
-    engine: Any, frames: list[np.ndarray], prompts: list[tuple[int, Any]], removals: dict[int, int] | None = None
+    engine: Any,
+    frames: list[np.ndarray],
+    prompts: list[tuple[int, Any]],
+    removals: dict[int, int] | None = None,
 ) -> dict[tuple[int, int], torch.Tensor]:
     """The engine on all objects at once.
 

@@ -173,3 +173,12 @@ def test_mask_iou_counts_pixels() -> None:
     expected = [[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]]
     np.testing.assert_allclose(mask_iou(masks, masks), expected, rtol=1e-6)
     assert rle_iou([], encode_masks(masks), 10, 10).shape == (0, 3)
+
+
+def test_areas_of_more_masks_than_a_byte_counts() -> None:
+    masks = np.zeros((300, 4, 5), np.bool_)
+    masks[:, 0, 0] = True
+    masks[7] = True
+    areas = rle_areas(encode_masks(masks), 4, 5)
+    assert areas.dtype == np.int32
+    assert areas.tolist() == masks.sum((1, 2)).tolist()

@@ -20,7 +20,7 @@ from trackkit.config import DTYPES, PRESETS, TrackConfig
 from trackkit.detectors import detector_names
 from trackkit.errors import TrackkitError
 from trackkit.job import Job
-from trackkit.jsonl import LAYOUTS
+from trackkit.jsonl import LAYOUTS, read_jsonl
 from trackkit.progress import RunDisplay
 from trackkit.schedule import SCHEDULES
 from trackkit.session import Session
@@ -67,9 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser(
         "demo",
         help="see it work: no weights, no GPU, no network",
-        description="Make three videos, track them on a cluster of this machine, and leave the results to look at.",
+        description="Make three videos, track them on a cluster of this machine, leave results to look at.",
     )
-    demo.add_argument("--output-dir", default="demo_output", help="where everything goes (default: %(default)s)")
+    demo.add_argument(
+        "--output-dir", default="demo_output", help="where everything goes (default: %(default)s)"
+    )
     demo.add_argument("--num-workers", type=int, default=2, help="workers (default: %(default)s)")
     demo.set_defaults(command=_demo)
     doctor = commands.add_parser(
@@ -136,7 +138,12 @@ def _add_track_options(parser: argparse.ArgumentParser) -> None:
         "0 works in this process, without Dask",
     )
     add("--scheduler", metavar="ADDRESS", help="use a Dask cluster that is already there: tcp://host:port")
-    add("--schedule", choices=SCHEDULES, default="dynamic", help="how videos are spread (default: %(default)s)")
+    add(
+        "--schedule",
+        choices=SCHEDULES,
+        default="dynamic",
+        help="how videos are spread (default: %(default)s)",
+    )
     add("--host", default="127.0.0.1", help="address the workers listen on (default: %(default)s)")
     add(
         "--dashboard-address",
@@ -169,7 +176,15 @@ def _track(options: argparse.Namespace, console: Console) -> int:
             console.print(f"{len(job.done)} videos are in {options.output_jsonl} already: skipped")
         session = {
             name: getattr(options, name)
-            for name in ("device", "gpu_ids", "num_workers", "scheduler", "schedule", "host", "dashboard_address")
+            for name in (
+                "device",
+                "gpu_ids",
+                "num_workers",
+                "scheduler",
+                "schedule",
+                "host",
+                "dashboard_address",
+            )
         }
         return _run(job, session, console)
 
@@ -204,7 +219,7 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
     files.jsonl.unlink(missing_ok=True)
     with Job(videos, demo_config(), output_jsonl=files.jsonl, output_video_dir=files.annotated) as job:
         code = _run(job, {"device": "cpu", "num_workers": options.num_workers}, console)
-    write_contact_sheet(files.jsonl, files.contact_sheet)
+    write_contact_sheet(read_jsonl(files.jsonl), files.contact_sheet)
     console.print("\nLook at them:")
     for path, what in (
         (files.contact_sheet, "frames of every video"),

@@ -359,7 +359,7 @@ def write_video(scene: Scene, path: str | Path) -> Path:
     Raises:
         VideoWriteError: The file cannot be written.
     """
-    from trackkit.video import VideoWriter
+    from trackkit.video_writer import VideoWriter
 
     path = Path(path)
     with VideoWriter(path, width=scene.width, height=scene.height, fps=scene.fps) as writer:

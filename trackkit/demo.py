@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from PIL import Image as PillowImage
+
 from trackkit.config import TrackConfig
 from trackkit.datasets import make_scene, write_video
-from trackkit.structures import VideoResult
+from trackkit.render import contact_sheet
+from trackkit.results import TrackingResults
+from trackkit.video import VideoReader
 
 DEMO_COLORS = ("red", "yellow", "blue", "green")
 DEMO_PROMPT = ". ".join(DEMO_COLORS) + "."
@@ -33,7 +37,9 @@ class DemoFiles:
     @classmethod
     def under(cls, folder: Path) -> DemoFiles:
         """The demo's files in ``folder``."""
-        return cls(folder / "videos", folder / "tracks.jsonl", folder / "annotated", folder / "contact_sheet.png")
+        return cls(
+            folder / "videos", folder / "tracks.jsonl", folder / "annotated", folder / "contact_sheet.png"
+        )
 
 
 def demo_config() -> TrackConfig:
@@ -56,5 +62,13 @@ def make_demo_videos(folder: Path) -> list[Path]:
     return [write_video(scene, folder / f"{name}.mp4") for name, scene in scenes.items()]
 
 
-def write_contact_sheet(results: Sequence[VideoResult], path: Path) -> None:
-    """A PNG with frames of every annotated video, a row each."""
+def write_contact_sheet(results: TrackingResults, path: Path, columns: int = 4) -> None:
+    """A PNG with frames of every annotated video, a row each, evenly spread over its length."""
+    rows = []
+    for video in results.videos.dropna(subset="output_video").itertuples():
+        wanted = set(np.linspace(0, video.frames - 1, columns + 2).round().astype(int)[1:-1].tolist())
+        with VideoReader(video.output_video) as reader:
+            images = [frame.image for frame in reader if frame.idx in wanted]
+        title = f"{Path(video.video_path).name}: {video.objects} objects in {video.frames} frames"
+        rows.append((title, images))
+    PillowImage.fromarray(contact_sheet(rows)).save(path)

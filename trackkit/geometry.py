@@ -164,7 +164,10 @@ def rle_runs(counts: bytes | str) -> npt.NDArray[np.int64]:
 
 def rle_areas(counts: Sequence[bytes | str], height: int, width: int) -> npt.NDArray[np.int32]:
     """Foreground pixels of each RLE: ``int32 (N,)``."""
-    return np.asarray(coco.area([_rle(c, height, width) for c in counts]), np.int32).reshape(-1)
+    # pycocotools 2.0.11 holds the number of masks in a uint8 before it counts: at most 255 a call.
+    chunks = [counts[k : k + 255] for k in range(0, len(counts), 255)]
+    areas = [coco.area([_rle(c, height, width) for c in chunk]) for chunk in chunks]
+    return np.concatenate([np.zeros(0), *areas]).astype(np.int32)
 
 
 def rle_iou(

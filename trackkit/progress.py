@@ -1,4 +1,4 @@
-"""A run in the terminal: bars while it goes on, a line per video where output is piped, a table at the end."""
+"""A run in the terminal: bars as it goes on, a line per video where output is piped, a table at the end."""
 
 from __future__ import annotations
 

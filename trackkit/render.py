@@ -15,7 +15,7 @@ from PIL import ImageDraw, ImageFont
 from trackkit.geometry import decode_rle_crop
 from trackkit.structures import Image, TrackedObjects
 
-# Neighbouring ids get colours that are far apart. Object n has the colour n modulo the length, in every frame.
+# Neighbouring ids get colours that are far apart.
 _HEX = (
     "#3d7eff", "#ff9f1c", "#12b886", "#f0438c", "#ffd43b", "#8e5cf7", "#22c1dc", "#ff5a4e",
     "#94d82d", "#c855e8", "#1098ad", "#ffa8c5", "#5c940d", "#b08968", "#a5b4fc", "#e8590c",

@@ -44,7 +44,7 @@ def run_tasks(
     submit = _dynamic(client, tasks, host, expect) if schedule == "dynamic" else _pinned(client, tasks, host)
     running: dict[str, VideoTask] = {}
     try:
-        completed = as_completed(_remember(running, submit(None)))
+        completed = as_completed(_remember(running, submit(None)), loop=client.loop)
         for future in completed:
             task = running.pop(future.key)
             outcome = _outcome(future, task)

@@ -10,15 +10,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
+from typing import Any, Self
 
 import numpy as np
 
 from trackkit.clock import StageClock
 from trackkit.config import TrackConfig
 from trackkit.detectors import Detector, load_detector
-from trackkit.render import draw
 from trackkit.results import TrackTable
-from trackkit.structures import Frame, Progress, TrackedObjects, VideoResult, VideoTask
+from trackkit.structures import Frame, Image, Progress, TrackedObjects, VideoResult, VideoTask
 from trackkit.trackers import Tracker, TrackerModel, load_tracker
 from trackkit.video import VideoReader
 from trackkit.video_list import make_task
@@ -82,16 +82,14 @@ def track_video(
     with ExitStack() as stack:
         with clock("decode"):
             reader = stack.enter_context(VideoReader(task.source, fps=config.fps))
-        writer = stack.enter_context(_open_output(task, reader)) if task.output_video else None
+        annotated = stack.enter_context(_AnnotatedVideo(task, reader, clock))
         tracker = models.tracker.start(reader.info, clock)
         report = _Reporter(task, reader.expected_frames, clock, on_progress)
         for objects in _follow(reader, models.detector, tracker, config, clock):
             idx.append(objects.frame.idx)
             time_s.append(objects.frame.time_s)
             table.add(objects)
-            if writer is not None:
-                with clock("write"):
-                    writer.write(draw(objects))
+            annotated.write(objects)
             report(len(idx), objects)
     return VideoResult(
         task=task,
@@ -139,10 +137,32 @@ def _windows(frames: Iterable[Frame], size: int, clock: StageClock) -> Iterator[
         yield window
 
 
-def _open_output(task: VideoTask, reader: VideoReader) -> VideoWriter:
-    assert task.output_video is not None
-    info = reader.info
-    return VideoWriter(task.output_video, width=info.width, height=info.height, fps=reader.process_fps)
+class _AnnotatedVideo:
+    """Draws settled frames into ``task.output_video``; does nothing where none was asked for."""
+
+    def __init__(self, task: VideoTask, reader: VideoReader, clock: StageClock) -> None:
+        self._stack, self._clock = ExitStack(), clock
+        self._draw: Callable[[TrackedObjects], Image] | None = None
+        if task.output_video is not None:
+            from trackkit.render import draw  # supervision takes a second to import
+
+            size = {"width": reader.info.width, "height": reader.info.height}
+            self._draw = draw
+            self._writer = VideoWriter(task.output_video, **size, fps=reader.process_fps)
+
+    def __enter__(self) -> Self:
+        if self._draw is not None:
+            self._stack.enter_context(self._writer)
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        with self._clock("write"):
+            self._stack.__exit__(*error)
+
+    def write(self, objects: TrackedObjects) -> None:
+        if self._draw is not None:
+            with self._clock("write"):
+                self._writer.write(self._draw(objects), objects.frame.time_s)
 
 
 class _Reporter:

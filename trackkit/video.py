@@ -3,10 +3,10 @@
 What is promised:
 
 - **Index**: the 0-based position among the frames that can be decoded, in presentation order.
-- **Time**: seconds from the first frame, strictly increasing. A frame that states no time, or one not later than
-  the frame before, is put one mean frame interval after that frame; ``warnings`` counts such frames.
-- **Pixels**: those of the source (no scaling by the sample aspect ratio), turned as a player turns them, made RGB
-  by the matrix and range that the stream states (BT.601 and limited range where it states none, as FFmpeg does).
+- **Time**: seconds from the first frame, strictly increasing. A frame that states no time, or one not later
+  than the frame before, is put one mean frame interval after that frame; ``warnings`` counts such frames.
+- **Pixels**: those of the source (no scaling by the sample aspect ratio), turned as a player turns them, made
+  RGB by the matrix and range that the stream states (where it states none: BT.601, limited range).
 - **Nothing goes missing silently**: ``truncated`` and ``warnings`` tell. Only a stream that states no length
   anywhere (MPEG-TS, GIF, raw H.264) and is cut between two frames cannot be told from a whole one.
 """
@@ -14,37 +14,20 @@ What is promised:
 from __future__ import annotations
 
 import math
-import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
-from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Protocol, Self
-
-import av
-import cv2
-import numpy as np
-from av.video.reformatter import VideoReformatter
-from PIL import Image as PilImage
-from PIL import ImageOps
+from typing import Protocol, Self
 
 from trackkit.errors import ConfigError, VideoDecodeError, VideoOpenError
+from trackkit.image_folder import FolderSource
 from trackkit.structures import Frame, Image, VideoInfo
+from trackkit.video_file import FileSource
 
-MAX_SIDE = 16384  # pixels; a header that states more is damaged, or a memory bomb
-FOLDER_FPS = 30.0  # rate of a folder of images where the caller gives none
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-
-_QUEUE_BYTES = 1 << 29  # large frames are read ahead by fewer
-_LEAD_IN = 2000  # packets without any frame before a stream counts as undecodable
-# FFmpeg opens these, but they are lists that point elsewhere (tty: any text), not videos.
-_NOT_VIDEOS = frozenset({"concat", "dash", "hls", "imf", "sdp", "tty"})
-_HIDDEN_FRAMES = frozenset({"vp8", "vp9"})  # codecs with packets that are not meant to be shown
+_QUEUE_BYTES = 1 << 29
 
 
 def probe(path: str | Path) -> VideoInfo:
@@ -61,21 +44,22 @@ class VideoReader:
     """A video file or a folder of images, read once from the first frame to the last.
 
     A context manager and an iterable of :class:`~trackkit.structures.Frame`. The decoding thread lives while
-    frames are drawn; it ends with the iteration, when the iterator is dropped, or at :meth:`close`.
+    frames are drawn: it ends with the iteration, when the iterator is dropped, or at :meth:`close`.
 
     A folder holds one image per frame, all of one size, in the order of the numbers in their names (``img2``
     before ``img10``).
 
     Args:
-        path: A local file that FFmpeg reads, or a folder. Never an address: ``http:``, ``concat:`` and the like
-            are taken as names of files, and what a file points to is not followed.
-        fps: For a file, frames to keep per second, by time: the first frame at or after each tick ``k / fps``,
-            where a frame counts as "at" from a quarter of a frame interval before the tick, so that rounded
-            times do not skip frames. No frame comes twice; None keeps all. For a folder it is the rate of the
-            images themselves (default 30), and all are kept.
+        path: A local file that FFmpeg reads, or a folder. Never an address: ``http:``, ``concat:`` and the
+            like are taken as names of files.
+        fps: For a file, frames to keep per second, by time: the first frame at or after each tick
+            ``k / fps``, where "at" begins a quarter of a frame interval before the tick, so that rounded
+            times skip nothing. No frame comes twice; None keeps all. For a folder, the rate of its images
+            (default 30), and all are kept.
         read_ahead: Frames decoded ahead of the consumer; fewer where they would take more than 512 MiB.
 
     Attributes:
+        path: The path as given.
         process_fps: Mean rate of the frames kept, frames per second, never above the source's.
         expected_frames: Frames that will be kept, by the container's claim; 0 where it makes none.
         decode_seconds: Seconds the thread spent decoding and converting, without waiting for the consumer.
@@ -83,8 +67,8 @@ class VideoReader:
     Raises:
         ConfigError: ``fps`` or ``read_ahead`` cannot work.
         VideoOpenError: Missing, empty, no video, audio only, without a decodable frame, or absurdly large.
-        VideoDecodeError: While iterating: an image of a folder is broken or differs in size; the reader was
-            read before. Damage in a file does not raise, see :attr:`truncated`.
+        VideoDecodeError: While iterating: an image of a folder is broken or differs in size, or the reader
+            was read before. Damage in a file does not raise, see :attr:`truncated`.
     """
 
     def __init__(self, path: str | Path, *, fps: float | None = None, read_ahead: int = 8) -> None:
@@ -96,28 +80,32 @@ class VideoReader:
             raise ConfigError(msg)
         self.path = str(path)
         self.decode_seconds = 0.0
-        self._source: _Source = _open(self.path, fps)
+        self._source = _open(self.path, fps)
         info = self._source.info
-        self._fps = None if isinstance(self._source, _Folder) else fps
+        self._fps = None if self._source.is_folder else fps
         self.process_fps = min(self._fps or math.inf, info.fps)
         kept = info.num_frames if self._fps is None else math.ceil(info.duration_s * self._fps - 0.25)
-        self.expected_frames = min(info.num_frames, kept)
-        slots = max(1, min(read_ahead, _QUEUE_BYTES // (info.width * info.height * 3)))
-        # A slot is taken for every frame put into the queue and given back for every frame drawn from it, so
-        # that the thread waits in one place only, and close() wakes it there.
-        self._slots = threading.Semaphore(slots)
+        self.expected_frames = max(0, min(info.num_frames, kept))
+        # A slot is taken for every frame put into the queue and given back for every frame drawn from it: the
+        # thread waits in one place only, and close() wakes it there.
+        self._slots = threading.Semaphore(
+            max(1, min(read_ahead, _QUEUE_BYTES // (3 * info.width * info.height)))
+        )
         self._queue: SimpleQueue[Frame | BaseException | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
 
     @property
     def info(self) -> VideoInfo:
-        """The container's claims; once all frames were read, what was found."""
+        """The container's claims; what was found, once the last frame was read."""
         return self._source.info
 
     @property
     def truncated(self) -> str | None:
-        """Why reading broke off before the end that the file states, None for a whole video; final at the end."""
+        """Why reading broke off before the stated end of the file, None for a whole video; final at the end.
+
+        A file also counts as broken off where its picture size changes: nothing is scaled silently.
+        """
         return self._source.truncated
 
     @property
@@ -126,13 +114,9 @@ class VideoReader:
         return self._source.warnings
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames; can be drawn once.
-
-        Raises:
-            VideoDecodeError: As the class says.
-        """
+        """The frames. They can be drawn once; a second time is a :class:`VideoDecodeError`."""
         if self._closed or self._thread is not None:
-            msg = f"{self.path}: a VideoReader can be read once only, and this one was: open the video again"
+            msg = f"{self.path}: this VideoReader was read or closed before: open the video again"
             raise VideoDecodeError(msg)
         self._thread = threading.Thread(target=self._work, name=f"decode {self.path}", daemon=True)
         self._thread.start()
@@ -146,7 +130,7 @@ class VideoReader:
             self.close()
 
     def close(self) -> None:
-        """End the thread and close the file. Safe to call at any time, and twice."""
+        """End the thread and close the file. Safe at any time, and twice."""
         self._closed = True
         if self._thread is not None:
             self._slots.release()
@@ -190,7 +174,7 @@ class _Ticks:
 
     def __init__(self, fps: float | None, source_fps: float) -> None:
         self._fps = fps
-        # In ticks: a quarter of the shorter of the two intervals. Containers round times (Matroska to 1 ms).
+        # A quarter of the shorter of the two intervals, in ticks. Containers round times (Matroska to 1 ms).
         self._slack = 0.25 * min(1.0, fps / source_fps) if fps else 0.0
         self._next = 0
 
@@ -205,131 +189,35 @@ class _Ticks:
 
 
 class _Source(Protocol):
-    """Where pictures come from; the fields are final when ``pictures`` has ended."""
+    """Frames in order. All fields are final when :meth:`pictures` has ended."""
 
     info: VideoInfo
     truncated: str | None
+    is_folder: bool
 
     @property
     def warnings(self) -> tuple[str, ...]: ...
 
     def pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]:
-        """Time and a function that gives the RGB image, for every frame."""
+        """For every frame its time in seconds and a function that gives its RGB image."""
 
     def close(self) -> None: ...
 
 
 def _open(path: str, fps: float | None) -> _Source:
+    place = Path(path)
     try:
-        stat = Path(path).stat()
-    except (OSError, ValueError) as error:
-        msg = f"{path}: {getattr(error, 'strerror', None) or error}; expected a local video file or a folder of images"
+        size = place.stat().st_size
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        msg = f"{path}: {reason}; expected a local video file or a folder of images"
         raise VideoOpenError(msg) from error
-    if Path(path).is_dir():
-        return _Folder(path, fps or FOLDER_FPS)
-    if not Path(path).is_file():
-        msg = f"{path}: is a device or pipe; expected a video file or a folder of images"
+    if place.is_dir():
+        return FolderSource(place, fps)
+    if not place.is_file():
+        msg = f"{path}: is a device or a pipe; expected a video file or a folder of images"
         raise VideoOpenError(msg)
-    if not stat.st_size:
+    if not size:
         msg = f"{path}: is empty (0 bytes); was it copied or downloaded whole?"
         raise VideoOpenError(msg)
-    return _File(path)
-
-
-def _check_size(path: str, width: int, height: int) -> None:
-    if max(width, height) > MAX_SIDE:
-        msg = f"{path}: pictures of {width} x {height} pixels; at most {MAX_SIDE} a side can be read"
-        raise VideoOpenError(msg)
-
-
-class _Folder:
-    """Numbered images."""
-
-    truncated: str | None = None
-    warnings: tuple[str, ...] = ()
-
-    def __init__(self, path: str, fps: float) -> None:
-        images = (file for file in Path(path).iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-        self._files = sorted((file for file in images if not file.name.startswith(".")), key=_by_number)
-        if not self._files:
-            endings = ", ".join(sorted(IMAGE_SUFFIXES))
-            msg = f"{path}: a folder without images; expected files ending in {endings}"
-            raise VideoOpenError(msg)
-        try:
-            height, width, _ = _read_image(self._files[0]).shape
-        except VideoDecodeError as error:
-            raise VideoOpenError(str(error)) from error
-        count = len(self._files)
-        self.info = VideoInfo(width, height, fps, count, count / fps)
-
-    def pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]:
-        for idx, file in enumerate(self._files):
-            yield idx / self.info.fps, partial(self._load, file)
-
-    def _load(self, file: Path) -> Image:
-        image = _read_image(file)
-        height, width, _ = image.shape
-        if (width, height) != (self.info.width, self.info.height):
-            first = f"{self._files[0].name} is {self.info.width} x {self.info.height}"
-            msg = f"{file}: the image is {width} x {height}, but {first}; all must have one size"
-            raise VideoDecodeError(msg)
-        return image
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-
-def _by_number(file: Path) -> tuple[list[str | int], str]:
-    # Texts and numbers alternate, beginning with a text, so that like is compared with like.
-    parts = re.split(r"([0-9]+)", file.name)
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], file.name
-
-
-def _read_image(file: Path) -> Image:
-    try:
-        with PilImage.open(file) as image:
-            _check_size(str(file), *image.size)
-            turned = ImageOps.exif_transpose(image)
-            if turned.mode.startswith("I"):  # 16 bits of grey, which Pillow would clip and not scale
-                grey = (np.asarray(turned) >> 8).astype(np.uint8)
-                return np.repeat(grey[:, :, None], 3, axis=2)
-            return np.array(turned.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
-        msg = f"{file}: the image cannot be read ({error})"
-        raise VideoDecodeError(msg) from error
-
-
-class _File:
-    """A file that FFmpeg reads."""
-
-    def __init__(self, path: str) -> None:
-        self.truncated: str | None = None
-        self._path = path
-        self._rgb = VideoReformatter()
-        self._container = _open_container(path)
-        self._stream = _pick_stream(self._container, path)
-        self._kind: str = self._container.format.name
-        self._tick = float(self._stream.time_base)
-        self._claim = self._claimed_end()
-        self._notes = _Notes()
-        # What came out of the file: packets of the stream, and when the last of them ends on the file's clock.
-        self._packets = self._discarded = 0
-        self._packets_end = self._any_end = self._longest = 0.0
-        # What came out of the decoder: frames, and where time 0 lies on the file's clock, in ticks.
-        self._frames = 0
-        self._origin: int | None = None
-        self._end = 0.0
-        rate = self._rate()
-        self.info = VideoInfo(0, 0, rate, 0, 0.0)
-        self._decoded = self._decode()
-        first = next(self._decoded, None)
-        if first is None:
-            reason = self.truncated or "; ".join(self.warnings) or "the stream holds none"
-            self.close()
-            msg = f"{path}: no frame can be decoded ({reason})"
-            raise VideoOpenError(msg)
-        self._first = first
-        self._turn = _orientation(first)
-        width, height = self._size(first)
-        _check_size(path, width, height)
-        self.info = self._claimed_info(width, height, rate)
+    return FileSource(path)

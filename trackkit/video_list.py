@@ -93,9 +93,7 @@ def find_videos(videos: Videos) -> list[str]:
     return [name]
 
 
-def make_task(
-    video: str | os.PathLike[str], output_video: str | os.PathLike[str] | None = None
-) -> VideoTask:
+def make_task(video: str | os.PathLike[str], output_video: str | os.PathLike[str] | None = None) -> VideoTask:
     """The task of one video that is there.
 
     Raises:

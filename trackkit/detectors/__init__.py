@@ -83,4 +83,4 @@ def _grounding_dino(config: TrackConfig, device: str) -> Detector:
 def _color(config: TrackConfig, device: str) -> Detector:
     from trackkit.detectors.color import ColorDetector
 
-    return ColorDetector(config.classes)
+    return ColorDetector(config.classes, config.box_threshold)

@@ -1,7 +1,7 @@
 """Finds regions of a named colour: no weights, no GPU, a few milliseconds a frame.
 
-The prompt names colours: ``"red. yellow object."``. A region is a connected set of pixels of that colour, so two
-red things that touch are one region, and a red thing cut in two by a finger is two.
+The prompt names colours: ``"red. yellow object."``. A region is a connected set of pixels of that colour, so
+two red things that touch are one region, and a red thing cut in two by a finger is two.
 """
 
 from __future__ import annotations
@@ -45,25 +45,37 @@ class HsvWindow:
             return self._select(hsv, first, last)
         return self._select(hsv, first, 179) | self._select(hsv, 0, last)
 
+    def vividness(self, saturation: float, value: float) -> float:
+        """How far inside of the window these means are: 0 at its limit, 1 from halfway on.
+
+        What counts is the saturation, and for black the value.
+        """
+        mean, (low, high) = (
+            (saturation, self.saturation) if self.saturation != (0, 255) else (value, self.value)
+        )
+        depth = mean - low if low else high - mean
+        return min(2 * depth / (high - low), 1.0)
+
     def _select(self, hsv: Bytes, first: int, last: int) -> Bytes:
         lower = np.array([first, self.saturation[0], self.value[0]])
         upper = np.array([last, self.saturation[1], self.value[1]])
         return np.asarray(cv2.inRange(hsv, lower, upper))
 
 
-# The hues share the circle out without gaps or overlaps. Skin and wood have the hues of red, orange and yellow
-# (2 to 22) but are paler: saturation 40 to 140 in daylight. The floors of these three keep clear of them. Cold
-# colours are rare among skin and wood, so paler ones count. Below the floors of value hue is noise.
+# The hues share the circle out without gaps; brown is dark orange. Skin and wood have the hues of red, orange
+# and yellow (2 to 22) but are paler: saturation 40 to 140 in daylight, 160 in reddish shadow. The floors
+# of these three keep clear of them, so cream and salmon are neither yellow nor red. Cold colours are rare in
+# skin and wood: paler ones count. In the dark hue is noise, hence the floors of value.
 WINDOWS: dict[str, HsvWindow] = {
-    "red": HsvWindow((172, 6), (120, 255), (60, 255)),
+    "red": HsvWindow((172, 6), (150, 255), (80, 255)),
     "orange": HsvWindow((7, 19), (160, 255), (145, 255)),
     "yellow": HsvWindow((20, 34), (100, 255), (120, 255)),
     "green": HsvWindow((35, 81), (70, 255), (45, 255)),
     "cyan": HsvWindow((82, 99), (70, 255), (60, 255)),
-    "blue": HsvWindow((100, 127), (80, 255), (50, 255)),
+    "blue": HsvWindow((100, 127), (80, 255), (60, 255)),
     "purple": HsvWindow((128, 146), (60, 255), (45, 255)),
     "pink": HsvWindow((147, 171), (60, 255), (90, 255)),
-    "brown": HsvWindow((4, 19), (90, 255), (35, 144)),
+    "brown": HsvWindow((7, 19), (90, 255), (35, 144)),
     "black": HsvWindow(value=(0, 45)),
     "white": HsvWindow(saturation=(0, 30), value=(210, 255)),
     "gray": HsvWindow(saturation=(0, 30), value=(60, 200)),
@@ -99,8 +111,8 @@ def color_of_class(class_name: str) -> str:
 class ColorDetector:
     """Detects connected regions of named colours, with masks.
 
-    The score is ``purity * (1 + depth) / 2``: purity is the share of the region's pixels that had the colour
-    before smoothing, depth how far their mean saturation lies from the window's limit towards its end.
+    The score is purity times vividness. Purity is the share of the region's pixels that had the colour before
+    smoothing, vividness is :meth:`HsvWindow.vividness` of their mean: what only just passes scores low.
 
     Args:
         classes: Each with one colour word, alone or with "object", "thing", "region", "area" or "blob".
@@ -111,9 +123,7 @@ class ColorDetector:
         PromptError: A class is not understood, or two classes mean the same colour.
     """
 
-    def __init__(
-        self, classes: Sequence[str], box_threshold: float = 0.0, *, min_area: float = 1e-3
-    ) -> None:
+    def __init__(self, classes: Sequence[str], box_threshold: float = 0.0, *, min_area: float = 1e-3) -> None:
         self._colors: dict[str, str] = {}
         for name in classes:
             color = color_of_class(name)
@@ -159,26 +169,26 @@ def _find_regions(hsv: Bytes, window: HsvWindow, min_area: float) -> list[_Regio
     """Regions of one colour in ``hsv (H, W, 3)``: score, box ``(x, y, w, h)``, mask within the box."""
     height, width = hsv.shape[:2]
     raw = window.select(hsv)
-    # Specks go (opening), then gaps such as glints and letters close. Kernels grow with the frame: 3 and 9 at 720p.
+    # Specks go (opening), then gaps such as glints close. At 720p the kernels have 3 and 9 pixels.
     smooth = cv2.morphologyEx(raw, cv2.MORPH_OPEN, _kernel(0.004 * height))
     smooth = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, _kernel(0.012 * height))
     x0, y0, w0, h0 = cv2.boundingRect(smooth)
     if w0 == 0:
         return []
-    _, numbers, stats, _ = cv2.connectedComponentsWithStats(smooth[y0 : y0 + h0, x0 : x0 + w0], ltype=cv2.CV_16U)
+    used = smooth[y0 : y0 + h0, x0 : x0 + w0]
+    _, numbers, stats, _ = cv2.connectedComponentsWithStats(used, ltype=cv2.CV_16U)
     regions: list[_Region] = []
     for number in np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= min_area * height * width) + 1:
         x, y, w, h, area = (int(value) for value in stats[number])
         mask = numbers[y : y + h, x : x + w] == number
         x, y = x + x0, y + y0
-        pure = mask & (raw[y : y + h, x : x + w] > 0)
-        low, high = window.saturation
-        saturation = float(hsv[y : y + h, x : x + w, 1][pure].mean())
-        depth = (saturation - low) / (high - low) if low else (high - saturation) / high
-        regions.append((float(pure.sum()) / area * (1 + depth) / 2, (x, y, w, h), mask))
+        pure = mask & raw[y : y + h, x : x + w]
+        _, saturation, value, _ = cv2.mean(hsv[y : y + h, x : x + w], pure)
+        purity = cv2.countNonZero(pure) / area
+        regions.append((purity * window.vividness(saturation, value), (x, y, w, h), mask))
     return regions
 
 
 def _kernel(size: float) -> Bytes:
     side = max(int(size) // 2 * 2 + 1, 3)
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    return np.ones((side, side), np.uint8)

@@ -52,7 +52,7 @@ def resize_on_device(images: Tensor, size: int) -> Tensor:
     x = images.permute(0, 3, 1, 2).float()
     for shape in ((x.shape[-2], size), (size, size)):
         x = F.interpolate(x, size=shape, mode="bicubic", antialias=True, align_corners=False)
-        x = x.round_().clamp_(0, 255)
+        x = x.add_(0.5).floor_().clamp_(0, 255)  # halves go up, as in Pillow
     return x.to(torch.uint8).permute(0, 2, 3, 1)
 
 

@@ -53,7 +53,8 @@ class Sam2Engine:
             own precision, uncompiled.
         video_size: ``(height, width)`` of the frames, pixels.
         memory: ``"stock"``, ``"samurai"``, or a selector object of one's own (for this engine alone).
-        mem_dtype: Type in which spatial memories are kept; None is bfloat16, as in the package.
+        mem_dtype: Type in which spatial memories are kept; None is that of the stages, or bfloat16 as in the
+            package.
         attention: How objects with different amounts of memory are batched. ``"cohort"``: one call for each
             amount. ``"padded"``: one call, filled up to the full amount and masked, so that shapes never
             change. ``"auto"``: one unmasked call where all objects are alike (after 16 frames they are), else
@@ -97,7 +98,7 @@ class Sam2Engine:
             num_pointers=self._selector.max_pointers - 1,
             map_shape=(self._stages.side**2, base.mem_dim),
             pointer_dim=base.hidden_dim,
-            dtype=mem_dtype or torch.bfloat16,
+            dtype=mem_dtype or self._stages.dtype or torch.bfloat16,
             device=self._device,
         )
         self._objects: dict[int, ObjectMemory] = {}

@@ -157,11 +157,12 @@ class Sam2Stages:
     def _init_constants(self) -> None:
         """What depends neither on the frame nor on the objects."""
         m, f = self.model, self.side
-        working = self.dtype or torch.float32
         blank = torch.zeros(1, 1, f, f, device=self.device)
-        image_pos = m.image_encoder.neck.position_encoding(blank).to(working)
-        self._image_pos = image_pos.flatten(2).transpose(1, 2)  # (1, HW, C)
-        map_pos = m.memory_encoder.position_encoding(blank).to(working).flatten(2).transpose(1, 2)
+        image_pos = m.image_encoder.neck.position_encoding(blank)
+        self._image_pos = image_pos.flatten(2).transpose(1, 2)  # float32 (1, HW, C)
+        map_pos = m.memory_encoder.position_encoding(blank).flatten(2).transpose(1, 2)
+        if self.dtype is not None:
+            map_pos = map_pos.to(self.dtype)  # the package rounds it to the type of the maps
         #: ``float32 (num_maskmem, HW, C_mem)``: position of a map in space and time; the last is for
         # conditioning.
         self.map_positions = map_pos + m.maskmem_tpos_enc.reshape(-1, 1, m.mem_dim)
@@ -218,7 +219,7 @@ class Sam2Stages:
         fused: Tensor = self._attend(
             self.model.memory_attention,
             top.flatten(2).transpose(1, 2),
-            self._image_pos,
+            self._image_pos.to(top.dtype),
             memory,
             position,
             num_pointer_tokens,

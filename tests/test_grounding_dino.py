@@ -1,0 +1,427 @@
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors.torch import load_file, save_file
+from small_models import MAX_TEXT_LEN, small_grounding_dino
+from torchvision.ops import box_iou, nms
+from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
+
+from trackkit.config import TrackConfig
+from trackkit.detectors import load_detector
+from trackkit.detectors.grounding_dino import (
+    ANY_CLASS_IOU,
+    SAME_CLASS_IOU,
+    GroundingDinoDetector,
+    make_prompts,
+)
+from trackkit.errors import CheckpointError, ConfigError, PromptError
+from trackkit.structures import Detections, Image
+
+torch.set_num_threads(1)
+
+CLASSES = ("Red Cup", "dog", "blue ball", "PERSON")
+DELIMITERS = (101, 102, 1012)
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No test looks at the hub; the cache is empty."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_grounding_dino(tmp_path_factory.mktemp("gd"))
+
+
+@pytest.fixture
+def broken(folder: Path, tmp_path: Path) -> Path:
+    """A copy to be broken."""
+    return shutil.copytree(folder, tmp_path / "broken")
+
+
+@pytest.fixture(scope="module")
+def images() -> list[Image]:
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 255, (3, 9, 16, 3), dtype=np.uint8)
+    return [np.kron(image, np.ones((20, 20, 1), np.uint8)) for image in blocks]
+
+
+def detector(folder: Path | str, *classes: str, **options: Any) -> GroundingDinoDetector:
+    config = TrackConfig(". ".join(classes), detector_model=str(folder), **options)
+    return GroundingDinoDetector.from_config(config, "cpu")
+
+
+def by_transformers(folder: Path, images: Sequence[Image], classes: Sequence[str]) -> tuple[Any, Any, Any]:
+    """What transformers' own processor and model make of it, given the labels as a list."""
+    processor = AutoProcessor.from_pretrained(folder)
+    model = AutoModelForZeroShotObjectDetection.from_pretrained(folder).eval()
+    inputs = processor(images=list(images), text=[list(classes)] * len(images), return_tensors="pt")
+    with torch.inference_mode():
+        return processor, inputs, model(**inputs)
+
+
+def phrases(input_ids: Sequence[int]) -> list[list[int]]:
+    """The places of the tokens between the delimiters."""
+    found: list[list[int]] = [[]]
+    for place, token in enumerate(input_ids):
+        if token in DELIMITERS:
+            found.append([])
+        else:
+            found[-1].append(place)
+    return [places for places in found if places]
+
+
+def assert_same(a: Detections, b: Detections, atol: float = 1e-4) -> None:
+    assert a.labels == b.labels
+    np.testing.assert_allclose(a.scores, b.scores, atol=atol)
+    np.testing.assert_allclose(a.xyxy, b.xyxy, atol=320 * atol)
+
+
+# ---------------------------------------------------------------- against transformers
+
+
+@pytest.mark.parametrize("threshold", [0.35, 0.6])
+def test_one_class_gives_the_boxes_and_scores_of_transformers(
+    folder: Path, images: list[Image], threshold: float
+) -> None:
+    ours = detector(folder, "red cup", box_threshold=threshold).detect(images)
+
+    processor, inputs, outputs = by_transformers(folder, images, ["red cup"])
+    # Random weights fire on delimiters, too; trained ones do not.
+    outputs.logits[..., [i for i, t in enumerate(inputs.input_ids[0]) if t in DELIMITERS]] = -torch.inf
+    theirs = processor.post_process_grounded_object_detection(
+        outputs, threshold=threshold, text_threshold=0.25, target_sizes=[(180, 320)] * len(images)
+    )
+    for our, their in zip(ours, theirs, strict=True):
+        limits = torch.tensor([320, 180, 320, 180])
+        boxes = torch.minimum(their["boxes"].clamp(min=0), limits)
+        keep = nms(boxes, their["scores"], SAME_CLASS_IOU)
+        assert len(our) == len(keep) > 2
+        np.testing.assert_allclose(our.xyxy, boxes[keep], atol=1e-3)
+        np.testing.assert_allclose(our.scores, their["scores"][keep], atol=1e-5)
+
+
+def test_several_classes_follow_the_documented_rule(folder: Path, images: list[Image]) -> None:
+    ours = detector(folder, *CLASSES).detect(images)
+
+    _, inputs, outputs = by_transformers(folder, images, CLASSES)
+    spans = phrases(inputs.input_ids[0].tolist())
+    assert len(spans) == len(CLASSES)
+    duplicates = 0
+    for our, logits, boxes in zip(ours, outputs.logits, outputs.pred_boxes, strict=True):
+        expected: list[tuple[float, str, list[float]]] = []
+        for row, (cx, cy, w, h) in zip(logits.sigmoid().tolist(), boxes.tolist(), strict=True):
+            named = []
+            for name, span in zip(CLASSES, spans, strict=True):
+                heard = [row[i] if row[i] > 0.25 else 0.0 for i in span]
+                if max(heard) > 0.35:
+                    named.append((sum(heard) / len(heard), max(heard), name))
+            if named:
+                _, score, name = max(named)
+                x1, y1, x2, y2 = cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2
+                box = [320 * max(x1, 0), 180 * max(y1, 0), 320 * min(x2, 1), 180 * min(y2, 1)]
+                expected.append((score, name, box))
+        kept: list[tuple[float, str, list[float]]] = []
+        for score, name, box in sorted(expected, reverse=True):
+            overlaps = [
+                box_iou(torch.tensor([box]), torch.tensor([other])).item()
+                > (SAME_CLASS_IOU if name == label else ANY_CLASS_IOU)
+                for _, label, other in kept
+            ]
+            if not any(overlaps):
+                kept.append((score, name, box))
+        duplicates += len(expected) - len(kept)
+        assert our.labels == tuple(name for _, name, _ in kept)
+        np.testing.assert_allclose(our.scores, [score for score, _, _ in kept], atol=1e-5)
+        np.testing.assert_allclose(our.xyxy, [box for _, _, box in kept], atol=1e-3)
+    assert duplicates > 0
+    assert len({name for our in ours for name in our.labels}) > 1
+
+
+def test_the_prompt_is_the_one_of_transformers(folder: Path) -> None:
+    processor = AutoProcessor.from_pretrained(folder)
+    (prompt,) = make_prompts(CLASSES, processor.tokenizer, MAX_TEXT_LEN)
+    theirs = processor(text=[list(CLASSES)], return_tensors="pt").input_ids[0].tolist()
+    assert list(prompt.input_ids) == theirs
+    assert [list(range(s.start, s.stop)) for s in prompt.spans] == phrases(theirs)
+
+
+# ---------------------------------------------------------------- what comes out
+
+
+def test_a_batch_equals_single_images(folder: Path, images: list[Image]) -> None:
+    found = detector(folder, *CLASSES)
+    for one, image in zip(found.detect(images), images, strict=True):
+        assert len(one) > 2
+        assert_same(one, found.detect([image])[0])
+    assert found.detect([]) == []
+
+
+def test_detections_keep_the_contract(folder: Path, images: list[Image]) -> None:
+    for found in detector(folder, *CLASSES, box_threshold=0.1, text_threshold=0.1).detect(images):
+        assert len(found) > 5
+        assert found.xyxy.dtype == found.scores.dtype == np.float32
+        assert set(found.labels) <= set(CLASSES)
+        assert (np.diff(found.scores) <= 0).all()
+        assert (found.xyxy[:, 2:] > found.xyxy[:, :2]).all()
+        assert (found.xyxy >= 0).all()
+        assert (found.xyxy <= [320, 180, 320, 180]).all()
+        assert found.masks is None
+
+
+def test_boxes_follow_the_size_of_the_image(folder: Path, images: list[Image]) -> None:
+    """Pixels doubled: the same boxes, twice as large."""
+    small = detector(folder, "red cup").detect(images[:1])[0]
+    double = images[0].repeat(2, 0).repeat(2, 1)
+    large = detector(folder, "red cup").detect([double])[0]
+    assert len(small) > 2
+    np.testing.assert_allclose(large.xyxy[0] / 2, small.xyxy[0], atol=8)
+
+
+def test_a_read_only_frame_is_fine(folder: Path, images: list[Image]) -> None:
+    frame = images[0].copy()
+    frame.flags.writeable = False
+    assert len(detector(folder, "dog").detect([frame])[0]) > 0
+
+
+def test_thresholds(folder: Path, images: list[Image]) -> None:
+    def scores(**options: float) -> list[float]:
+        return [float(s) for one in detector(folder, "red cup", **options).detect(images) for s in one.scores]
+
+    low, high = scores(box_threshold=0.3), scores(box_threshold=0.7)
+    assert 0 < len(high) < len(low)
+    assert high == [s for s in low if s > 0.7]
+    # A text threshold below the box threshold changes labels, not boxes; above it, it bounds the score.
+    assert scores(box_threshold=0.3, text_threshold=0.0) == low
+    assert scores(box_threshold=0.3, text_threshold=0.7) == high
+    assert scores(box_threshold=1.0) == []
+
+
+def test_the_text_threshold_silences_weak_words(folder: Path, images: list[Image]) -> None:
+    labels = [
+        [one.labels for one in detector(folder, "red cup", "red", text_threshold=t).detect(images)]
+        for t in (0.0, 0.34)
+    ]
+    assert labels[0] != labels[1]
+
+
+@pytest.mark.parametrize(("dtype", "score", "pixels"), [("bf16", 0.03, 3.0), ("fp16", 0.005, 0.5)])
+def test_reduced_dtypes_are_near_fp32(
+    folder: Path, images: list[Image], dtype: str, score: float, pixels: float
+) -> None:
+    exact = detector(folder, "red cup", "dog", dtype="fp32").detect(images)
+    reduced = detector(folder, "red cup", "dog", dtype=dtype).detect(images)
+    for a, b in zip(exact, reduced, strict=True):
+        assert (a.scores > 0.4).sum() > 2
+        for box, value, label in zip(a.xyxy, a.scores, a.labels, strict=True):
+            if value > 0.4:
+                other = np.abs(b.xyxy - box).max(1).argmin()
+                assert b.labels[other] == label
+                assert abs(b.scores[other] - value) < score
+                assert np.abs(b.xyxy[other] - box).max() < pixels
+    assert any(not np.array_equal(a.scores, b.scores) for a, b in zip(exact, reduced, strict=True))
+
+
+def test_auto_is_fp32_without_a_gpu(folder: Path, images: list[Image]) -> None:
+    auto, exact = (detector(folder, "dog", dtype=dtype).detect(images) for dtype in ("auto", "fp32"))
+    assert all(np.array_equal(a.xyxy, b.xyxy) for a, b in zip(auto, exact, strict=True))
+
+
+# ---------------------------------------------------------------- prompts
+
+
+def test_classes_that_do_not_fit_one_prompt_take_several(folder: Path, images: list[Image]) -> None:
+    words = ("red", "green", "blue", "yellow")
+    classes = [f"{a} {b} {c}" for a in words for b in words for c in ("cup", "ball")]
+    found = detector(folder, *classes)
+    tokenizer = AutoProcessor.from_pretrained(folder).tokenizer
+    prompts = make_prompts(classes, tokenizer, MAX_TEXT_LEN)
+    assert len(prompts) == 3
+    assert max(len(prompt.input_ids) for prompt in prompts) <= MAX_TEXT_LEN
+    assert [prompt.first for prompt in prompts] == [0, 15, 30]
+
+    parts = [detector(folder, *classes[a : a + 15]).detect(images[:1])[0] for a in (0, 15, 30)]
+    boxes = np.concatenate([part.xyxy for part in parts])
+    labels = [label for part in parts for label in part.labels]
+    together = found.detect(images[:1])[0]
+    for box, label in zip(together.xyxy, together.labels, strict=True):
+        assert label in [labels[i] for i in np.flatnonzero(np.abs(boxes - box).max(1) < 1e-3)]
+    assert together.scores[0] == pytest.approx(max(part.scores[0] for part in parts), abs=1e-5)
+    assert len({label for label in together.labels if classes.index(label) >= 15}) > 0
+
+
+def test_a_class_that_is_too_long(folder: Path) -> None:
+    with pytest.raises(PromptError, match=r"is 62 tokens long, GroundingDINO takes 61"):
+        detector(folder, "dog", " ".join(["red"] * 62))
+    detector(folder, "dog", " ".join(["red"] * 61))
+
+
+@pytest.mark.parametrize("name", ["猫", "[SEP]", "ж ж"])
+def test_a_class_without_a_known_word(folder: Path, name: str) -> None:
+    with pytest.raises(PromptError, match="has no word that GroundingDINO knows") as error:
+        detector(folder, "dog", name)
+    assert repr(name) in str(error.value)
+
+
+def test_delimiters_within_a_class_do_not_split_it(folder: Path, images: list[Image]) -> None:
+    odd = detector(folder, "red? cup [SEP]", "dog").detect(images)
+    plain = detector(folder, "red cup", "dog").detect(images)
+    for a, b in zip(odd, plain, strict=True):
+        assert a.labels == tuple("red? cup [SEP]" if name == "red cup" else name for name in b.labels)
+        np.testing.assert_array_equal(a.xyxy, b.xyxy)
+
+
+# ---------------------------------------------------------------- loading
+
+
+def test_no_such_folder_or_name(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="is no folder, nor a hub name such as 'IDEA-Research/"):
+        detector(tmp_path / "absent", "dog")
+
+
+def test_a_hub_name_without_network_says_what_to_run() -> None:
+    with pytest.raises(CheckpointError) as error:
+        detector("IDEA-Research/grounding-dino-base", "dog")
+    message = str(error.value)
+    command = (
+        "hf download IDEA-Research/grounding-dino-base --exclude '*.bin' --local-dir grounding-dino-base"
+    )
+    assert command in message
+    assert "HF_HUB_OFFLINE is set" in message
+    assert "--detector color" in message
+    assert pickle.loads(pickle.dumps(error.value)).args == error.value.args
+
+
+def test_a_hub_name_in_the_cache_needs_no_network(folder: Path, offline: Path, images: list[Image]) -> None:
+    repository = offline / "models--someone--model"
+    shutil.copytree(folder, repository / "snapshots" / "abc")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    assert len(detector("someone/model", "dog").detect(images[:1])[0]) > 0
+
+
+def test_a_home_folder_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    detector(f"~/{folder.name}", "dog")
+
+
+def test_the_registry_loads_it(folder: Path, images: list[Image]) -> None:
+    found = load_detector(TrackConfig("dog", detector_model=str(folder)), "cpu")
+    assert len(found.detect(images[:1])) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("model.safetensors", "no file named model.safetensors"),
+        ("config.json", "Unrecognized model"),
+        ("processor_config.json", "image processor"),
+        ("tokenizer.json", "its tokenizer files are missing"),
+    ],
+)
+def test_a_missing_file(broken: Path, name: str, reason: str) -> None:
+    (broken / name).unlink()
+    with pytest.raises(CheckpointError, match=reason) as error:
+        detector(broken, "dog")
+    assert "fetch the whole folder again" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "config.json", "processor_config.json", "tokenizer.json"]
+)
+@pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
+def test_a_cut_file(broken: Path, name: str, part: float) -> None:
+    data = (broken / name).read_bytes()
+    (broken / name).write_bytes(data[: int(len(data) * part)])
+    with pytest.raises(CheckpointError, match="cannot be loaded"):
+        detector(broken, "dog")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model_type": "bert"}, "it holds a 'bert' model"),
+        ({"model_type": "owlvit"}, "it holds a 'owlvit' model"),
+        ({"model_type": "of-tomorrow"}, "of-tomorrow"),
+        ({"model_type": "odd", "auto_map": {"AutoConfig": "evil.Evil"}}, "custom code"),
+        ({"d_model": "many"}, "d_model"),
+        ({"num_queries": 21}, "weights are missing or of another size"),
+    ],
+)
+def test_another_architecture(broken: Path, changes: dict[str, Any], reason: str) -> None:
+    config = json.loads((broken / "config.json").read_text())
+    (broken / "config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(CheckpointError, match=reason):
+        detector(broken, "dog")
+
+
+def test_weights_that_are_missing(broken: Path) -> None:
+    weights = load_file(broken / "model.safetensors")
+    del weights["model.level_embed"]
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match=r"1 weights are missing .* model\.level_embed"):
+        detector(broken, "dog")
+
+
+def test_weights_that_are_not_numbers(broken: Path, images: list[Image]) -> None:
+    weights = load_file(broken / "model.safetensors")
+    weights["model.level_embed"][:] = torch.nan
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConfigError, match="gave NaN"):
+        detector(broken, "dog").detect(images)
+
+
+def test_pickled_weights_are_refused_unopened(broken: Path, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, tuple[str]]:
+            return Path.touch, (tmp_path / "sprung",)  # type: ignore[return-value]
+
+    (broken / "model.safetensors").unlink()
+    (broken / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(CheckpointError, match="pickled"):
+        detector(broken, "dog")
+    assert not (tmp_path / "sprung").exists()
+
+
+# ---------------------------------------------------------------- trained weights, real frames
+
+
+def test_trained_weights_find_the_three_cups(shared_dir: Path) -> None:
+    folder = shared_dir / "prototypes" / "mini" / "checkpoints" / "gd_d"
+    with av.open(str(shared_dir / "videos" / "02_cups.mp4")) as video:
+        frames = [frame.to_ndarray(format="rgb24") for frame, _ in zip(video.decode(video=0), range(11))]
+    found = detector(folder, "Red object", box_threshold=0.3).detect(frames[5:6])[0]
+    assert found.labels == ("Red object",) * 3
+    np.testing.assert_allclose(found.scores, [0.81, 0.51, 0.40], atol=0.03)
+    cups = [(912, 415), (352, 98), (655, 415)]  # their middles, read off the picture
+    for (x1, y1, x2, y2), (x, y) in zip(found.xyxy, cups, strict=True):
+        assert x1 < x < x2
+        assert y1 < y < y2
+
+    # Trained weights do not fire on delimiters: as it comes out of transformers.
+    processor, _, outputs = by_transformers(folder, frames[5:6], ["red object"])
+    (theirs,) = processor.post_process_grounded_object_detection(
+        outputs, threshold=0.3, target_sizes=[frames[5].shape[:2]]
+    )
+    keep = nms(theirs["boxes"], theirs["scores"], SAME_CLASS_IOU)
+    np.testing.assert_allclose(found.scores, theirs["scores"][keep], atol=1e-5)
+    np.testing.assert_allclose(found.xyxy, theirs["boxes"][keep].clamp(min=0), atol=1e-2)
+
+    for dtype in ("bf16", "fp16"):
+        reduced = detector(folder, "Red object", box_threshold=0.3, dtype=dtype).detect(frames[5:6])[0]
+        np.testing.assert_allclose(reduced.scores, found.scores, atol=0.02)
+        np.testing.assert_allclose(reduced.xyxy, found.xyxy, atol=5)

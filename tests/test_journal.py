@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from samples import CONFIG, sample_failure, sample_result
+
+from trackkit.errors import ConfigError, ResultsError
+from trackkit.journal import Journal
+from trackkit.jsonl import encode_result, read_jsonl
+from trackkit.structures import VideoTask
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "new folder" / "tracks.jsonl"
+
+
+def test_outcomes_are_on_disk_one_by_one(path: Path) -> None:
+    with Journal(path, CONFIG) as journal:
+        assert not journal.is_done(sample_result().task)
+        journal.write(sample_result())
+        assert len(read_jsonl(path)) == 1
+        journal.write(sample_failure())
+        assert len(read_jsonl(path)) == 2
+
+
+def test_a_video_that_changed_is_not_done(path: Path) -> None:
+    with Journal(path, CONFIG) as journal:
+        journal.write(sample_result())
+    task = sample_result().task
+    with Journal(path, CONFIG) as journal:
+        assert journal.is_done(task)
+        assert not journal.is_done(VideoTask(task.video_path, task.source, None, 1001, task.mtime_ns))
+        assert not journal.is_done(VideoTask(task.video_path, task.source, None, 1000, 1))
+        assert not journal.is_done(sample_failure().task)
+
+
+@pytest.mark.parametrize("cut", [1, 10, 300])
+def test_a_torn_last_line_is_kept_aside(path: Path, cut: int) -> None:
+    line = encode_result(sample_result(), CONFIG)
+    torn = encode_result(sample_result("torn.mp4"), CONFIG)[:-cut]
+    path.parent.mkdir()
+    path.write_bytes(line + torn)
+    with Journal(path, CONFIG) as journal:
+        assert "cut short" in journal.notes[0]
+        assert journal.is_done(sample_result().task)
+        assert not journal.is_done(sample_result("torn.mp4").task)
+        journal.write(sample_result("torn.mp4"))
+    assert len(read_jsonl(path)) == 2
+    assert path.with_name("tracks.jsonl.torn").read_bytes() == torn + b"\n"
+
+
+def test_other_options_are_refused_with_the_difference(path: Path) -> None:
+    with Journal(path, CONFIG) as journal:
+        journal.write(sample_result())
+    with pytest.raises(ResultsError, match=r"box_threshold: 0.35 there, 0.5 now"):
+        Journal(path, CONFIG.replace(box_threshold=0.5))
+    with Journal(path, CONFIG.replace(box_threshold=0.5), resume=False) as journal:
+        assert "kept as" in journal.notes[0]
+        assert not journal.is_done(sample_result().task)
+    (backup,) = path.parent.glob("*.bak")
+    assert len(read_jsonl(backup)) == 1
+
+
+def test_a_file_of_something_else_is_not_touched(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text('{"hello": 1}\n')
+    with pytest.raises(ResultsError, match=r"line 1 begins with .*hello"):
+        Journal(path, CONFIG)
+    assert path.read_text() == '{"hello": 1}\n'
+
+
+def test_wrong_places_and_names(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="frames, objects"):
+        Journal(tmp_path / "x.jsonl", CONFIG, layout="rows")
+    with pytest.raises(ResultsError, match="cannot be written"):
+        Journal(tmp_path, CONFIG)
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """Files may not grow beyond 4,000 bytes, which fails as a full disk does: in the middle of a write."""
+    import signal
+
+    old, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, old[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_leaves_whole_lines(path: Path, small_disk: None) -> None:
+    written = 0
+    with Journal(path, CONFIG) as journal, pytest.raises(ResultsError, match="all lines in it are whole"):
+        for written in range(100):
+            journal.write(sample_result(f"{written}.mp4"))
+    assert written > 1
+    assert len(read_jsonl(path)) == written
