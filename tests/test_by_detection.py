@@ -169,19 +169,16 @@ def test_ids_are_never_reused_and_memory_does_not_grow() -> None:
     seen: dict[int, int] = {}
     alive = []
     for i in range(2000):
-        corner = rng.uniform(0, 200, (4, 2)).astype(np.float32)
-        found = Detections(
-            np.hstack([corner, corner + 30]),
-            rng.uniform(0.35, 1, 4).astype(np.float32),
-            ("car", "bus", "car", "bus"),
-        )
+        corner = rng.uniform(0, 200, (2, 2)).astype(np.float32)
+        scores = rng.uniform(0.35, 1, 2).astype(np.float32)
+        found = Detections(np.hstack([corner, corner + 30]), scores, ("car", "bus"))
         (objects,) = tracker.update(Frame(BLANK, i, i / 25), found)
         for obj_id in objects.obj_ids.tolist():
             assert i - seen.get(obj_id, i) <= 26
             seen[obj_id] = i
         alive.append(sum(len(linker.tracks) for linker in tracker._linkers.values()))
-    assert len(seen) > 1000
-    assert max(alive[1000:]) <= max(alive[:1000]) + 10 < 150
+    assert len(seen) > 500
+    assert max(alive[1000:]) <= max(alive[:1000]) + 10 < 80
 
 
 def test_every_video_starts_afresh() -> None:

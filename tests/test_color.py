@@ -93,7 +93,14 @@ def assert_finds(found: Detections, truth: GroundTruthFrame, min_iou: float) -> 
 @pytest.mark.parametrize("background", BACKGROUNDS)
 def test_finds_whole_shapes(background: str) -> None:
     scene = make_scene(
-        5, num_objects=4, occlusion=False, entries_and_exits=False, num_frames=6, background=background
+        5,
+        width=480,
+        height=360,
+        num_objects=4,
+        occlusion=False,
+        entries_and_exits=False,
+        num_frames=6,
+        background=background,
     )
     images, truths = zip(*iter_frames(scene), strict=True)
     for found, truth in zip(ColorDetector(SATURATED).detect(images), truths, strict=True):

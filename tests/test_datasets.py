@@ -4,6 +4,7 @@ import dataclasses
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -182,8 +183,6 @@ def test_unknown_names_are_refused(option: dict[str, object]) -> None:
 
 
 def test_a_written_video_shows_the_frames(tmp_path: Path) -> None:
-    av = pytest.importorskip("av")
-    pytest.importorskip("trackkit.video")
     scene = make_scene(2, num_frames=10)
     path = write_video(scene, tmp_path / "shapes.mp4")
     with av.open(path) as container:

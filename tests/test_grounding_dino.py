@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,13 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from small_models import MAX_TEXT_LEN, small_grounding_dino
 from torchvision.ops import box_iou, nms
-from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
 from trackkit.config import TrackConfig
-from trackkit.detectors import load_detector
+from trackkit.detectors import grounding_dino, load_detector
 from trackkit.detectors.grounding_dino import (
-    ANY_CLASS_IOU,
     SAME_CLASS_IOU,
     GroundingDinoDetector,
+    load_model,
     make_prompts,
 )
 from trackkit.errors import CheckpointError, ConfigError, PromptError
@@ -31,7 +31,10 @@ from trackkit.structures import Detections, Image
 torch.set_num_threads(1)
 
 CLASSES = ("Red Cup", "dog", "blue ball", "PERSON")
+WIDTH, HEIGHT = 320, 180
 DELIMITERS = (101, 102, 1012)
+
+Make = Callable[..., GroundingDinoDetector]
 
 
 @pytest.fixture(autouse=True)
@@ -54,24 +57,40 @@ def broken(folder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
+def loaded(folder: Path) -> tuple[Any, Any]:
+    return load_model(str(folder))
+
+
+@pytest.fixture(scope="module")
+def make(loaded: tuple[Any, Any]) -> Make:
+    """Detectors in float32 that share one model."""
+
+    def make(*classes: str, **options: Any) -> GroundingDinoDetector:
+        return GroundingDinoDetector(*loaded, TrackConfig(". ".join(classes), **options))
+
+    return make
+
+
+def load(folder: Path | str, *classes: str, **options: Any) -> GroundingDinoDetector:
+    config = TrackConfig(". ".join(classes), detector_model=str(folder), **options)
+    return GroundingDinoDetector.from_config(config, "cpu")
+
+
+@pytest.fixture(scope="module")
 def images() -> list[Image]:
     rng = np.random.default_rng(0)
     blocks = rng.integers(0, 255, (3, 9, 16, 3), dtype=np.uint8)
     return [np.kron(image, np.ones((20, 20, 1), np.uint8)) for image in blocks]
 
 
-def detector(folder: Path | str, *classes: str, **options: Any) -> GroundingDinoDetector:
-    config = TrackConfig(". ".join(classes), detector_model=str(folder), **options)
-    return GroundingDinoDetector.from_config(config, "cpu")
-
-
-def by_transformers(folder: Path, images: Sequence[Image], classes: Sequence[str]) -> tuple[Any, Any, Any]:
+def by_transformers(
+    loaded: tuple[Any, Any], images: Sequence[Image], classes: Sequence[str]
+) -> tuple[Any, Any]:
     """What transformers' own processor and model make of it, given the labels as a list."""
-    processor = AutoProcessor.from_pretrained(folder)
-    model = AutoModelForZeroShotObjectDetection.from_pretrained(folder).eval()
+    model, processor = loaded
     inputs = processor(images=list(images), text=[list(classes)] * len(images), return_tensors="pt")
-    with torch.inference_mode():
-        return processor, inputs, model(**inputs)
+    with torch.no_grad():
+        return inputs, model(**inputs)
 
 
 def phrases(input_ids: Sequence[int]) -> list[list[int]]:
@@ -85,10 +104,15 @@ def phrases(input_ids: Sequence[int]) -> list[list[int]]:
     return [places for places in found if places]
 
 
-def assert_same(a: Detections, b: Detections, atol: float = 1e-4) -> None:
-    assert a.labels == b.labels
-    np.testing.assert_allclose(a.scores, b.scores, atol=atol)
-    np.testing.assert_allclose(a.xyxy, b.xyxy, atol=320 * atol)
+def deviations(exact: Sequence[Detections], others: Sequence[Detections]) -> Any:
+    """``(N, 2)``: how far score and box (pixels) are from those of the nearest box of the same label."""
+    found = []
+    for a, b in zip(exact, others, strict=True):
+        for box, score, label in zip(a.xyxy, a.scores, a.labels, strict=True):
+            same = np.array([name == label for name in b.labels])
+            pixels = np.abs(b.xyxy[same] - box).max(1)
+            found.append((abs(b.scores[same][pixels.argmin()] - score), pixels.min()))
+    return np.array(found)
 
 
 # ---------------------------------------------------------------- against transformers
@@ -96,34 +120,39 @@ def assert_same(a: Detections, b: Detections, atol: float = 1e-4) -> None:
 
 @pytest.mark.parametrize("threshold", [0.35, 0.6])
 def test_one_class_gives_the_boxes_and_scores_of_transformers(
-    folder: Path, images: list[Image], threshold: float
+    loaded: tuple[Any, Any], make: Make, images: list[Image], threshold: float
 ) -> None:
-    ours = detector(folder, "red cup", box_threshold=threshold).detect(images)
+    ours = make("red cup", box_threshold=threshold).detect(images)
 
-    processor, inputs, outputs = by_transformers(folder, images, ["red cup"])
+    inputs, outputs = by_transformers(loaded, images, ["red cup"])
     # Random weights fire on delimiters, too; trained ones do not.
     outputs.logits[..., [i for i, t in enumerate(inputs.input_ids[0]) if t in DELIMITERS]] = -torch.inf
-    theirs = processor.post_process_grounded_object_detection(
-        outputs, threshold=threshold, text_threshold=0.25, target_sizes=[(180, 320)] * len(images)
+    theirs = loaded[1].post_process_grounded_object_detection(
+        outputs, threshold=threshold, text_threshold=0.25, target_sizes=[(HEIGHT, WIDTH)] * len(images)
     )
     for our, their in zip(ours, theirs, strict=True):
-        limits = torch.tensor([320, 180, 320, 180])
-        boxes = torch.minimum(their["boxes"].clamp(min=0), limits)
+        boxes = torch.minimum(their["boxes"].clamp(min=0), torch.tensor([WIDTH, HEIGHT] * 2))
         keep = nms(boxes, their["scores"], SAME_CLASS_IOU)
         assert len(our) == len(keep) > 2
         np.testing.assert_allclose(our.xyxy, boxes[keep], atol=1e-3)
         np.testing.assert_allclose(our.scores, their["scores"][keep], atol=1e-5)
 
 
-def test_several_classes_follow_the_documented_rule(folder: Path, images: list[Image]) -> None:
-    ours = detector(folder, *CLASSES).detect(images)
+def test_several_classes_follow_the_documented_rule(
+    loaded: tuple[Any, Any], make: Make, images: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Random boxes seldom coincide.
+    same_class_iou, any_class_iou = 0.15, 0.3
+    monkeypatch.setattr(grounding_dino, "SAME_CLASS_IOU", same_class_iou)
+    monkeypatch.setattr(grounding_dino, "ANY_CLASS_IOU", any_class_iou)
+    ours = make(*CLASSES).detect(images)
 
-    _, inputs, outputs = by_transformers(folder, images, CLASSES)
+    inputs, outputs = by_transformers(loaded, images, CLASSES)
     spans = phrases(inputs.input_ids[0].tolist())
     assert len(spans) == len(CLASSES)
-    duplicates = 0
+    dropped = {True: 0, False: 0}  # by a better box of the same class, of another one
     for our, logits, boxes in zip(ours, outputs.logits, outputs.pred_boxes, strict=True):
-        expected: list[tuple[float, str, list[float]]] = []
+        candidates: list[tuple[float, str, list[float]]] = []
         for row, (cx, cy, w, h) in zip(logits.sigmoid().tolist(), boxes.tolist(), strict=True):
             named = []
             for name, span in zip(CLASSES, spans, strict=True):
@@ -133,27 +162,29 @@ def test_several_classes_follow_the_documented_rule(folder: Path, images: list[I
             if named:
                 _, score, name = max(named)
                 x1, y1, x2, y2 = cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2
-                box = [320 * max(x1, 0), 180 * max(y1, 0), 320 * min(x2, 1), 180 * min(y2, 1)]
-                expected.append((score, name, box))
+                box = [WIDTH * max(x1, 0), HEIGHT * max(y1, 0), WIDTH * min(x2, 1), HEIGHT * min(y2, 1)]
+                candidates.append((score, name, box))
         kept: list[tuple[float, str, list[float]]] = []
-        for score, name, box in sorted(expected, reverse=True):
-            overlaps = [
-                box_iou(torch.tensor([box]), torch.tensor([other])).item()
-                > (SAME_CLASS_IOU if name == label else ANY_CLASS_IOU)
+        for score, name, box in sorted(candidates, reverse=True):
+            better = [
+                name == label
                 for _, label, other in kept
+                if box_iou(torch.tensor([box]), torch.tensor([other])).item()
+                > (same_class_iou if name == label else any_class_iou)
             ]
-            if not any(overlaps):
+            if better:
+                dropped[any(better)] += 1
+            else:
                 kept.append((score, name, box))
-        duplicates += len(expected) - len(kept)
         assert our.labels == tuple(name for _, name, _ in kept)
         np.testing.assert_allclose(our.scores, [score for score, _, _ in kept], atol=1e-5)
         np.testing.assert_allclose(our.xyxy, [box for _, _, box in kept], atol=1e-3)
-    assert duplicates > 0
-    assert len({name for our in ours for name in our.labels}) > 1
+    assert min(dropped.values()) > 0
+    assert len({name for our in ours for name in our.labels}) > 2
 
 
-def test_the_prompt_is_the_one_of_transformers(folder: Path) -> None:
-    processor = AutoProcessor.from_pretrained(folder)
+def test_the_prompt_is_the_one_of_transformers(loaded: tuple[Any, Any]) -> None:
+    processor = loaded[1]
     (prompt,) = make_prompts(CLASSES, processor.tokenizer, MAX_TEXT_LEN)
     theirs = processor(text=[list(CLASSES)], return_tensors="pt").input_ids[0].tolist()
     assert list(prompt.input_ids) == theirs
@@ -163,44 +194,47 @@ def test_the_prompt_is_the_one_of_transformers(folder: Path) -> None:
 # ---------------------------------------------------------------- what comes out
 
 
-def test_a_batch_equals_single_images(folder: Path, images: list[Image]) -> None:
-    found = detector(folder, *CLASSES)
-    for one, image in zip(found.detect(images), images, strict=True):
+def test_a_batch_equals_single_images(make: Make, images: list[Image]) -> None:
+    detector = make(*CLASSES)
+    for one, image in zip(detector.detect(images), images, strict=True):
+        (alone,) = detector.detect([image])
+        assert one.labels == alone.labels
         assert len(one) > 2
-        assert_same(one, found.detect([image])[0])
-    assert found.detect([]) == []
+        np.testing.assert_allclose(one.scores, alone.scores, atol=1e-4)
+        np.testing.assert_allclose(one.xyxy, alone.xyxy, atol=1e-2)
+    assert detector.detect([]) == []
 
 
-def test_detections_keep_the_contract(folder: Path, images: list[Image]) -> None:
-    for found in detector(folder, *CLASSES, box_threshold=0.1, text_threshold=0.1).detect(images):
+def test_detections_keep_the_contract(make: Make, images: list[Image]) -> None:
+    for found in make(*CLASSES, box_threshold=0.1, text_threshold=0.1).detect(images):
         assert len(found) > 5
         assert found.xyxy.dtype == found.scores.dtype == np.float32
         assert set(found.labels) <= set(CLASSES)
         assert (np.diff(found.scores) <= 0).all()
         assert (found.xyxy[:, 2:] > found.xyxy[:, :2]).all()
         assert (found.xyxy >= 0).all()
-        assert (found.xyxy <= [320, 180, 320, 180]).all()
+        assert (found.xyxy <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
         assert found.masks is None
 
 
-def test_boxes_follow_the_size_of_the_image(folder: Path, images: list[Image]) -> None:
-    """Pixels doubled: the same boxes, twice as large."""
-    small = detector(folder, "red cup").detect(images[:1])[0]
-    double = images[0].repeat(2, 0).repeat(2, 1)
-    large = detector(folder, "red cup").detect([double])[0]
+def test_boxes_are_in_pixels_of_the_image_given(make: Make, images: list[Image]) -> None:
+    """The model sees both at its own size: the boxes of the doubled image are twice as large."""
+    detector = make("red cup")
+    small = detector.detect(images[:1])[0]
+    large = detector.detect([images[0].repeat(2, 0).repeat(2, 1)])[0]
     assert len(small) > 2
-    np.testing.assert_allclose(large.xyxy[0] / 2, small.xyxy[0], atol=8)
+    np.testing.assert_allclose(large.xyxy[0], 2 * small.xyxy[0], atol=16)
 
 
-def test_a_read_only_frame_is_fine(folder: Path, images: list[Image]) -> None:
+def test_a_read_only_frame_is_fine(make: Make, images: list[Image]) -> None:
     frame = images[0].copy()
     frame.flags.writeable = False
-    assert len(detector(folder, "dog").detect([frame])[0]) > 0
+    assert len(make("dog").detect([frame])[0]) > 0
 
 
-def test_thresholds(folder: Path, images: list[Image]) -> None:
+def test_thresholds(make: Make, images: list[Image]) -> None:
     def scores(**options: float) -> list[float]:
-        return [float(s) for one in detector(folder, "red cup", **options).detect(images) for s in one.scores]
+        return [float(s) for one in make("red cup", **options).detect(images) for s in one.scores]
 
     low, high = scores(box_threshold=0.3), scores(box_threshold=0.7)
     assert 0 < len(high) < len(low)
@@ -211,77 +245,76 @@ def test_thresholds(folder: Path, images: list[Image]) -> None:
     assert scores(box_threshold=1.0) == []
 
 
-def test_the_text_threshold_silences_weak_words(folder: Path, images: list[Image]) -> None:
-    labels = [
-        [one.labels for one in detector(folder, "red cup", "red", text_threshold=t).detect(images)]
-        for t in (0.0, 0.34)
-    ]
-    assert labels[0] != labels[1]
+def test_the_text_threshold_silences_weak_words(make: Make, images: list[Image]) -> None:
+    def labels(text_threshold: float) -> list[tuple[str, ...]]:
+        detector = make("red cup", "green ball", "blue dog", text_threshold=text_threshold)
+        return [found.labels for found in detector.detect(images)]
+
+    assert labels(0.0) != labels(0.34)
 
 
-@pytest.mark.parametrize(("dtype", "score", "pixels"), [("bf16", 0.03, 3.0), ("fp16", 0.005, 0.5)])
+# Medians: in any dtype two proposals that are nearly equal may swap their ranks, and so their queries.
+@pytest.mark.parametrize(("dtype", "score", "pixels"), [("bf16", 0.012, 2.5), ("fp16", 0.002, 0.3)])
 def test_reduced_dtypes_are_near_fp32(
-    folder: Path, images: list[Image], dtype: str, score: float, pixels: float
+    folder: Path, make: Make, images: list[Image], dtype: str, score: float, pixels: float
 ) -> None:
-    exact = detector(folder, "red cup", "dog", dtype="fp32").detect(images)
-    reduced = detector(folder, "red cup", "dog", dtype=dtype).detect(images)
-    for a, b in zip(exact, reduced, strict=True):
-        assert (a.scores > 0.4).sum() > 2
-        for box, value, label in zip(a.xyxy, a.scores, a.labels, strict=True):
-            if value > 0.4:
-                other = np.abs(b.xyxy - box).max(1).argmin()
-                assert b.labels[other] == label
-                assert abs(b.scores[other] - value) < score
-                assert np.abs(b.xyxy[other] - box).max() < pixels
-    assert any(not np.array_equal(a.scores, b.scores) for a, b in zip(exact, reduced, strict=True))
+    exact = make("red cup", "dog", dtype="fp32").detect(images)
+    reduced = load(folder, "red cup", "dog", dtype=dtype, box_threshold=0.2).detect(images)
+    found = deviations(exact, reduced)
+    assert len(found) > 20
+    assert (np.median(found, 0) < [score, pixels]).all()
+    assert (np.median(found, 0) > 0).all()
 
 
-def test_auto_is_fp32_without_a_gpu(folder: Path, images: list[Image]) -> None:
-    auto, exact = (detector(folder, "dog", dtype=dtype).detect(images) for dtype in ("auto", "fp32"))
+def test_auto_is_fp32_on_a_cpu(make: Make, images: list[Image]) -> None:
+    auto, exact = (make("dog", dtype=dtype).detect(images) for dtype in ("auto", "fp32"))
     assert all(np.array_equal(a.xyxy, b.xyxy) for a, b in zip(auto, exact, strict=True))
 
 
 # ---------------------------------------------------------------- prompts
 
 
-def test_classes_that_do_not_fit_one_prompt_take_several(folder: Path, images: list[Image]) -> None:
-    words = ("red", "green", "blue", "yellow")
-    classes = [f"{a} {b} {c}" for a in words for b in words for c in ("cup", "ball")]
-    found = detector(folder, *classes)
-    tokenizer = AutoProcessor.from_pretrained(folder).tokenizer
-    prompts = make_prompts(classes, tokenizer, MAX_TEXT_LEN)
-    assert len(prompts) == 3
-    assert max(len(prompt.input_ids) for prompt in prompts) <= MAX_TEXT_LEN
+def test_classes_that_do_not_fit_one_prompt_take_several(
+    loaded: tuple[Any, Any], make: Make, images: list[Image]
+) -> None:
+    colors = ("red", "green", "blue", "yellow")
+    classes = [f"{a} {b} {c}" for a in colors for b in colors for c in ("cup", "ball")]
+    prompts = make_prompts(classes, loaded[1].tokenizer, MAX_TEXT_LEN)
     assert [prompt.first for prompt in prompts] == [0, 15, 30]
+    assert max(len(prompt.input_ids) for prompt in prompts) <= MAX_TEXT_LEN
 
-    parts = [detector(folder, *classes[a : a + 15]).detect(images[:1])[0] for a in (0, 15, 30)]
-    boxes = np.concatenate([part.xyxy for part in parts])
-    labels = [label for part in parts for label in part.labels]
-    together = found.detect(images[:1])[0]
-    for box, label in zip(together.xyxy, together.labels, strict=True):
-        assert label in [labels[i] for i in np.flatnonzero(np.abs(boxes - box).max(1) < 1e-3)]
+    (together,) = make(*classes).detect(images[:1])
+    parts = [make(*classes[a : a + 15]).detect(images[:1])[0] for a in (0, 15, 30)]
+    known = {
+        (label, tuple(box.round(1)))
+        for part in parts
+        for label, box in zip(part.labels, part.xyxy, strict=True)
+    }
+    assert {
+        (label, tuple(box.round(1))) for label, box in zip(together.labels, together.xyxy, strict=True)
+    } <= known
     assert together.scores[0] == pytest.approx(max(part.scores[0] for part in parts), abs=1e-5)
-    assert len({label for label in together.labels if classes.index(label) >= 15}) > 0
+    assert {classes.index(label) // 15 for label in together.labels} == {0, 1, 2}
 
 
-def test_a_class_that_is_too_long(folder: Path) -> None:
+def test_a_class_that_is_too_long(make: Make) -> None:
     with pytest.raises(PromptError, match=r"is 62 tokens long, GroundingDINO takes 61"):
-        detector(folder, "dog", " ".join(["red"] * 62))
-    detector(folder, "dog", " ".join(["red"] * 61))
+        make("dog", " ".join(["red"] * 62))
+    make("dog", " ".join(["red"] * 61))
 
 
-@pytest.mark.parametrize("name", ["猫", "[SEP]", "ж ж"])
-def test_a_class_without_a_known_word(folder: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["猫", "ж ж"])
+def test_a_class_without_a_known_word(make: Make, name: str) -> None:
     with pytest.raises(PromptError, match="has no word that GroundingDINO knows") as error:
-        detector(folder, "dog", name)
+        make("dog", name)
     assert repr(name) in str(error.value)
 
 
-def test_delimiters_within_a_class_do_not_split_it(folder: Path, images: list[Image]) -> None:
-    odd = detector(folder, "red? cup [SEP]", "dog").detect(images)
-    plain = detector(folder, "red cup", "dog").detect(images)
+def test_delimiters_within_a_class_do_not_split_it(make: Make, images: list[Image]) -> None:
+    odd = make("red? cup?", "dog").detect(images)
+    plain = make("red cup", "dog").detect(images)
     for a, b in zip(odd, plain, strict=True):
-        assert a.labels == tuple("red? cup [SEP]" if name == "red cup" else name for name in b.labels)
+        assert a.labels == tuple("red? cup?" if name == "red cup" else name for name in b.labels)
         np.testing.assert_array_equal(a.xyxy, b.xyxy)
 
 
@@ -290,17 +323,16 @@ def test_delimiters_within_a_class_do_not_split_it(folder: Path, images: list[Im
 
 def test_no_such_folder_or_name(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is no folder, nor a hub name such as 'IDEA-Research/"):
-        detector(tmp_path / "absent", "dog")
+        load(tmp_path / "absent", "dog")
 
 
 def test_a_hub_name_without_network_says_what_to_run() -> None:
     with pytest.raises(CheckpointError) as error:
-        detector("IDEA-Research/grounding-dino-base", "dog")
+        load("IDEA-Research/grounding-dino-base", "dog")
     message = str(error.value)
-    command = (
-        "hf download IDEA-Research/grounding-dino-base --exclude '*.bin' --local-dir grounding-dino-base"
+    assert (
+        "run `hf download IDEA-Research/grounding-dino-base --exclude '*.bin' --local-dir ground" in message
     )
-    assert command in message
     assert "HF_HUB_OFFLINE is set" in message
     assert "--detector color" in message
     assert pickle.loads(pickle.dumps(error.value)).args == error.value.args
@@ -311,17 +343,17 @@ def test_a_hub_name_in_the_cache_needs_no_network(folder: Path, offline: Path, i
     shutil.copytree(folder, repository / "snapshots" / "abc")
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text("abc")
-    assert len(detector("someone/model", "dog").detect(images[:1])[0]) > 0
+    assert len(load("someone/model", "dog").detect(images[:1])[0]) > 0
 
 
 def test_a_home_folder_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder.parent))
-    detector(f"~/{folder.name}", "dog")
+    load(f"~/{folder.name}", "dog")
 
 
 def test_the_registry_loads_it(folder: Path, images: list[Image]) -> None:
-    found = load_detector(TrackConfig("dog", detector_model=str(folder)), "cpu")
-    assert len(found.detect(images[:1])) == 1
+    detector = load_detector(TrackConfig("dog", detector_model=str(folder)), "cpu")
+    assert len(detector.detect(images[:1])) == 1
 
 
 @pytest.mark.parametrize(
@@ -336,7 +368,7 @@ def test_the_registry_loads_it(folder: Path, images: list[Image]) -> None:
 def test_a_missing_file(broken: Path, name: str, reason: str) -> None:
     (broken / name).unlink()
     with pytest.raises(CheckpointError, match=reason) as error:
-        detector(broken, "dog")
+        load_model(str(broken))
     assert "fetch the whole folder again" in str(error.value)
 
 
@@ -348,7 +380,7 @@ def test_a_cut_file(broken: Path, name: str, part: float) -> None:
     data = (broken / name).read_bytes()
     (broken / name).write_bytes(data[: int(len(data) * part)])
     with pytest.raises(CheckpointError, match="cannot be loaded"):
-        detector(broken, "dog")
+        load_model(str(broken))
 
 
 @pytest.mark.parametrize(
@@ -366,7 +398,7 @@ def test_another_architecture(broken: Path, changes: dict[str, Any], reason: str
     config = json.loads((broken / "config.json").read_text())
     (broken / "config.json").write_text(json.dumps(config | changes))
     with pytest.raises(CheckpointError, match=reason):
-        detector(broken, "dog")
+        load_model(str(broken))
 
 
 def test_weights_that_are_missing(broken: Path) -> None:
@@ -374,7 +406,7 @@ def test_weights_that_are_missing(broken: Path) -> None:
     del weights["model.level_embed"]
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(CheckpointError, match=r"1 weights are missing .* model\.level_embed"):
-        detector(broken, "dog")
+        load_model(str(broken))
 
 
 def test_weights_that_are_not_numbers(broken: Path, images: list[Image]) -> None:
@@ -382,18 +414,18 @@ def test_weights_that_are_not_numbers(broken: Path, images: list[Image]) -> None
     weights["model.level_embed"][:] = torch.nan
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ConfigError, match="gave NaN"):
-        detector(broken, "dog").detect(images)
+        load(broken, "dog").detect(images)
 
 
 def test_pickled_weights_are_refused_unopened(broken: Path, tmp_path: Path) -> None:
     class Trap:
-        def __reduce__(self) -> tuple[Any, tuple[str]]:
-            return Path.touch, (tmp_path / "sprung",)  # type: ignore[return-value]
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "sprung",)
 
     (broken / "model.safetensors").unlink()
     (broken / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
     with pytest.raises(CheckpointError, match="pickled"):
-        detector(broken, "dog")
+        load_model(str(broken))
     assert not (tmp_path / "sprung").exists()
 
 
@@ -403,8 +435,9 @@ def test_pickled_weights_are_refused_unopened(broken: Path, tmp_path: Path) -> N
 def test_trained_weights_find_the_three_cups(shared_dir: Path) -> None:
     folder = shared_dir / "prototypes" / "mini" / "checkpoints" / "gd_d"
     with av.open(str(shared_dir / "videos" / "02_cups.mp4")) as video:
-        frames = [frame.to_ndarray(format="rgb24") for frame, _ in zip(video.decode(video=0), range(11))]
-    found = detector(folder, "Red object", box_threshold=0.3).detect(frames[5:6])[0]
+        frames = [frame.to_ndarray(format="rgb24") for frame in islice(video.decode(video=0), 12)]
+    exact = load(folder, "Red object", box_threshold=0.3).detect(frames)
+    found = exact[5]
     assert found.labels == ("Red object",) * 3
     np.testing.assert_allclose(found.scores, [0.81, 0.51, 0.40], atol=0.03)
     cups = [(912, 415), (352, 98), (655, 415)]  # their middles, read off the picture
@@ -413,15 +446,17 @@ def test_trained_weights_find_the_three_cups(shared_dir: Path) -> None:
         assert y1 < y < y2
 
     # Trained weights do not fire on delimiters: as it comes out of transformers.
-    processor, _, outputs = by_transformers(folder, frames[5:6], ["red object"])
-    (theirs,) = processor.post_process_grounded_object_detection(
+    loaded = load_model(str(folder))
+    _, outputs = by_transformers(loaded, frames[5:6], ["red object"])
+    (theirs,) = loaded[1].post_process_grounded_object_detection(
         outputs, threshold=0.3, target_sizes=[frames[5].shape[:2]]
     )
     keep = nms(theirs["boxes"], theirs["scores"], SAME_CLASS_IOU)
-    np.testing.assert_allclose(found.scores, theirs["scores"][keep], atol=1e-5)
-    np.testing.assert_allclose(found.xyxy, theirs["boxes"][keep].clamp(min=0), atol=1e-2)
+    np.testing.assert_allclose(found.scores, theirs["scores"][keep], atol=1e-4)
+    np.testing.assert_allclose(found.xyxy, theirs["boxes"][keep].clamp(min=0), atol=0.05)
 
     for dtype in ("bf16", "fp16"):
-        reduced = detector(folder, "Red object", box_threshold=0.3, dtype=dtype).detect(frames[5:6])[0]
-        np.testing.assert_allclose(reduced.scores, found.scores, atol=0.02)
-        np.testing.assert_allclose(reduced.xyxy, found.xyxy, atol=5)
+        reduced = load(folder, "Red object", box_threshold=0.2, dtype=dtype).detect(frames)
+        found_deviations = deviations(exact, reduced)
+        assert len(found_deviations) > 20
+        assert (np.median(found_deviations, 0) < [0.008, 3]).all()

@@ -55,7 +55,7 @@ def test_write_puts_maps_token_by_token() -> None:
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_recall_is_that_of_the_package(stride: int) -> None:
-    """Slots are recycled for 40 frames; what is recalled is what the package would look up in its full history."""
+    """Slots are recycled for 40 frames; what is recalled is what the package finds in its full history."""
     selector = StockSelector(stride=stride)
     bank = make_bank(num_maps=selector.num_map_slots)
     memory = ObjectMemory(1, 0)

@@ -38,7 +38,14 @@ def stock_state_dict(config: str) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(set(SAM2_CONFIGS) - {"sam2_hiera_small", "sam2_hiera_base_plus", "sam2_hiera_large"})
+    "name",
+    [
+        "sam2_hiera_tiny",
+        "sam2.1_hiera_tiny",
+        "sam2.1_hiera_small",
+        "sam2.1_hiera_base_plus",
+        pytest.param("sam2.1_hiera_large", marks=pytest.mark.slow),
+    ],
 )
 def test_official_models_load_strictly_and_run(name: str) -> None:
     model = build_sam2_model(name, overrides=["++model.image_size=128"])
@@ -76,7 +83,7 @@ def test_config_by_path_and_without_global_hydra() -> None:
 
 @pytest.mark.parametrize("name", ["sam2.1_hiera_huge", "configs/sam2.1", "../../etc/passwd"])
 def test_unknown_configs_are_named(name: str) -> None:
-    with pytest.raises(ConfigError, match="sam2.1_hiera_large"):
+    with pytest.raises(ConfigError, match="choose one of"):
         build_sam2_model(name)
 
 
@@ -114,9 +121,10 @@ def test_attention_equals_the_package() -> None:
     assert (hidden - got).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["auto", "padded"])
 def test_all_stages_compile_without_a_graph_break(tmp_path: Path, attention: Any) -> None:
-    frames = small.write_clip(tmp_path, 6)
+    frames = small.write_clip(tmp_path, 4)
     prompts = [(0, BoxPrompt(1, small.box(0, 0))), (2, BoxPrompt(2, small.box(1, 2)))]
     size = (small.HEIGHT, small.WIDTH)
     model = small.build_stock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from trackkit.trackers.memory import ObjectMemory, Observation
@@ -72,7 +73,7 @@ def test_boxes_of_masks() -> None:
 def test_iou_of_boxes() -> None:
     a = torch.tensor([[0.0, 0, 10, 10], [0, 0, 0, 0]])
     b = torch.tensor([[5.0, 0, 15, 10], [0, 0, 0, 0]])
-    assert box_iou(a, b).tolist() == [50 / 150, 0]
+    assert box_iou(a, b).tolist() == pytest.approx([50 / 150, 0])
 
 
 def square(x: int) -> torch.Tensor:

@@ -130,11 +130,10 @@ def _diamond(u: Floats, v: Floats) -> Masks:
 
 
 def _star(u: Floats, v: Floats) -> Masks:
-    # Fold the five points onto one half of a point: the line from its tip (1, 0) to the notch beside it.
-    angle = abs((np.arctan2(u, -v) + np.pi / 5) % (2 * np.pi / 5) - np.pi / 5)
-    radius, notch = np.hypot(u, v), 0.46 * np.exp(0.2j * np.pi)
-    x, y = radius * np.cos(angle), radius * np.sin(angle)
-    return np.asarray((x - 1) * notch.imag <= y * (notch.real - 1))
+    # A pentagram is what lies beyond at most one of its five lines.
+    angles = [0.4 * np.pi * k for k in range(5)]
+    beyond = [u * np.sin(a) - v * np.cos(a) > np.cos(0.4 * np.pi) for a in angles]
+    return np.asarray(sum(line.astype(np.int8) for line in beyond) <= 1)
 
 
 def _ring(u: Floats, v: Floats) -> Masks:
@@ -179,7 +178,7 @@ def _gradient(rng: np.random.Generator, height: int, width: int) -> Floats:
 
 
 def _noise(rng: np.random.Generator, height: int, width: int) -> Floats:
-    clouds = rng.normal(0, 1, (max(height // 24, 2), max(width // 24, 2))).astype(np.float32)
+    clouds = rng.normal(0, 1, (10, max(10 * width // height, 2))).astype(np.float32)
     smooth = cv2.resize(clouds, (width, height), interpolation=cv2.INTER_CUBIC)
     grain = rng.normal(0, 1, (height, width))
     return _gray(rng.uniform(90, 160) + 18 * smooth + 5 * grain)

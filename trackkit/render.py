@@ -79,7 +79,7 @@ def _pens(size: int) -> _Pens:
         box=sv.BoxAnnotator(thickness=line, **look),
         label=sv.LabelAnnotator(
             text_color=text,
-            text_scale=max(size / 1200, 0.35),
+            text_scale=max(size / 1100, 0.35),
             text_thickness=max(round(size / 600), 1),
             text_padding=max(round(size / 150), 2),
             border_radius=round(size / 150),
@@ -95,18 +95,20 @@ def contact_sheet(
     """A sheet of frames: one row of images under each title, RGB ``uint8 (H, width, 3)``.
 
     Args:
-        rows: ``(title, images)``; the images of a row share its width.
+        rows: ``(title, images)``; all images get the same width, that of the longest row.
         width: Pixels of the sheet.
         background: Colour as ``#rrggbb``; titles are dark on a light one and light on a dark one.
     """
     gap, title_height = width // 100, width // 40
     ink = "#1f2328" if sum(sv.Color.from_hex(background).as_rgb()) > 3 * 128 else "#f0f3f6"
     font = ImageFont.load_default(size=width / 70)
+    columns = max((len(images) for _, images in rows), default=0) or 1
+    cell = (width - gap * (columns + 1)) // columns
     strips = []
     for title, images in rows:
-        cell = (width - gap * (len(images) + 1)) // len(images)
         cells = [_fit(image, cell) for image in images]
-        strip = PillowImage.new("RGB", (width, title_height + max(c.height for c in cells) + gap), background)
+        height = title_height + max((each.height for each in cells), default=0) + gap
+        strip = PillowImage.new("RGB", (width, height), background)
         ImageDraw.Draw(strip).text((gap, title_height / 2), title, ink, font, anchor="lm")
         for i, each in enumerate(cells):
             strip.paste(each, (gap + i * (cell + gap), title_height))

@@ -90,7 +90,7 @@ class ClusterRunner:
         self._stack = ExitStack()
         try:
             self._stack.enter_context(dask.config.set(DASK_CONFIG))
-            self.client = target if isinstance(target, Client) else self._connect(target)
+            self.client = target if isinstance(target, Client) else self._connect(target, worker_timeout_s)
             try:
                 self.client.wait_for_workers(1, timeout=worker_timeout_s)
             except TimeoutError:
@@ -103,9 +103,9 @@ class ClusterRunner:
             self._stack.close()
             raise
 
-    def _connect(self, target: Any) -> Client:
+    def _connect(self, target: Any, timeout_s: float) -> Client:
         try:
-            return self._stack.enter_context(Client(target, set_as_default=False))
+            return self._stack.enter_context(Client(target, set_as_default=False, timeout=timeout_s))
         except (OSError, ValueError) as error:
             msg = f"no Dask scheduler answers at {target!r} ({error}): check the address"
             raise ClusterError(msg) from None
@@ -122,7 +122,11 @@ class ClusterRunner:
         if on_progress is None:
             yield
             return
-        self.client.subscribe_topic(PROGRESS_TOPIC, lambda event: on_progress(Progress(**event[1])))
+
+        def hear(event: tuple[float, dict[str, Any]]) -> None:
+            on_progress(Progress(**event[1]["progress"]))
+
+        self.client.subscribe_topic(PROGRESS_TOPIC, hear)
         try:
             yield
         finally:

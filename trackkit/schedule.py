@@ -14,7 +14,6 @@ from trackkit.structures import VideoFailure, VideoResult, VideoTask
 from trackkit.worker import run_task
 
 SCHEDULES = ("dynamic", "round-robin")
-SPARE_TASKS = 2  # beyond one per worker, so that none waits for the client
 
 
 def run_tasks(
@@ -75,7 +74,9 @@ def _dynamic(client: Client, tasks: Iterable[VideoTask], host: str, expect: int)
     def submit(done: Future | None) -> Submitted:
         nonlocal running
         running -= done is not None
-        window = max(expect, len(client.nthreads())) + SPARE_TASKS  # workers may have come or gone
+        # One per worker, counted anew as workers come and go. A spare one would save the few milliseconds until
+        # the next is there, but die with a worker that another video kills: Dask blames all that it holds.
+        window = max(expect, len(client.nthreads()))
         submitted = _map(client, list(islice(rest, max(0, window - running))), host)
         running += len(submitted)
         return submitted

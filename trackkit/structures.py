@@ -7,7 +7,7 @@ Coordinates everywhere: pixels of the source video, x to the right, y down. Boxe
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -217,7 +217,3 @@ class Progress:
     objects: int
     seconds: dict[str, float] = field(default_factory=dict)
     gpu: str | None = None
-
-    def to_event(self) -> dict[str, Any]:
-        """A dict that msgpack can carry."""
-        return {name: getattr(self, name) for name in self.__slots__}

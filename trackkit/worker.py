@@ -78,7 +78,7 @@ def run_task(task: VideoTask, host: str) -> VideoResult | VideoFailure:
 
     def publish(progress: Progress) -> None:
         event = dataclasses.replace(progress, worker=name, gpu=gpu)
-        worker.log_event(PROGRESS_TOPIC, event.to_event())
+        worker.log_event(PROGRESS_TOPIC, {"progress": dataclasses.asdict(event)})
 
     try:
         result = track_video(task, plugin.config, models=models, on_progress=publish)

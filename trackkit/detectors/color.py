@@ -170,8 +170,8 @@ def _find_regions(hsv: Bytes, window: HsvWindow, min_area: float) -> list[_Regio
     height, width = hsv.shape[:2]
     raw = window.select(hsv)
     # Specks go (opening), then gaps such as glints close. At 720p the kernels have 3 and 9 pixels.
-    smooth = cv2.morphologyEx(raw, cv2.MORPH_OPEN, _kernel(0.004 * height))
-    smooth = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, _kernel(0.012 * height))
+    smooth = cv2.morphologyEx(raw, cv2.MORPH_OPEN, _kernel(cv2.MORPH_ELLIPSE, 0.004 * height))
+    smooth = cv2.morphologyEx(smooth, cv2.MORPH_CLOSE, _kernel(cv2.MORPH_RECT, 0.012 * height))
     x0, y0, w0, h0 = cv2.boundingRect(smooth)
     if w0 == 0:
         return []
@@ -189,6 +189,6 @@ def _find_regions(hsv: Bytes, window: HsvWindow, min_area: float) -> list[_Regio
     return regions
 
 
-def _kernel(size: float) -> Bytes:
+def _kernel(shape: int, size: float) -> Bytes:
     side = max(int(size) // 2 * 2 + 1, 3)
-    return np.ones((side, side), np.uint8)
+    return np.asarray(cv2.getStructuringElement(shape, (side, side)), np.uint8)

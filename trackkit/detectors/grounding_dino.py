@@ -293,8 +293,9 @@ def _reduce_precision(model: Any, dtype: torch.dtype) -> None:
 
     Autocast over all of it, or weights cast to bf16, round the position embeddings, the anchors and the
     ranking of the proposals to 8 bits; a swapped rank hands a proposal to another query. Measured on a
-    trained model, scores moved by up to 0.5 and boxes by 6% of the image. With only these four parts in bf16,
-    which hold nearly all of the arithmetic, it was 0.01 and 0.2%.
+    trained model and 60 real frames in bf16: with these four parts alone, which hold nearly all of the
+    arithmetic, nine scores in ten are within 0.01 of float32 and nine boxes in ten have an IoU above 0.98
+    with it; with autocast over all of it 0.07 and 0.93, with cast weights 0.09 and 0.89.
     """
     device_type = model.device.type
     for module in (model.backbone.conv_encoder, model.text_backbone, model.encoder, model.decoder):
