@@ -10,9 +10,8 @@ def test_a_stage_inside_another_is_not_counted_twice(monkeypatch: pytest.MonkeyP
     ticks = iter([0, 1, 3, 7, 15, 31])
     monkeypatch.setattr(clock_module, "perf_counter", lambda: float(next(ticks)))
     clock = StageClock()
-    with clock("track"):  # 0 to 1, 3 to 7
-        with clock("encode"):  # 1 to 3
-            pass
+    with clock("track"), clock("encode"):  # 0 to 1 and 3 to 7; 1 to 3
+        pass
     with clock("write"):  # 15 to 31; from 7 to 15 nothing runs
         pass
     assert clock.seconds == {"decode": 0, "detect": 0, "track": 5, "encode": 2, "write": 16}

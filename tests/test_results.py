@@ -56,7 +56,8 @@ def test_one_row_per_video() -> None:
     assert ok["warnings"] == "one; two"
     assert failed["status"] == "failed"
     assert "VideoOpenError: no such file" in failed["message"]
-    assert results.failures.iloc[0]["error_type"] == "VideoOpenError"
+    assert results.failures["error_type"].tolist() == ["VideoDecodeError", "VideoOpenError"]
+    assert results.failures["message"][0] == "stops after 8 of 10 frames"
     assert repr(results) == "TrackingResults(1 truncated, 1 failed; 3 objects in 4 frames)"
 
 

@@ -13,9 +13,13 @@ from trackkit.prompts import parse_prompt
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
 
+# A tracker that has nothing but detections needs them on every frame.
+DETECTION_FREQUENCY = 10
+DETECTION_FREQUENCIES = {"bytetrack": 1}
+
 # A preset is a named set of options; options given beside it win.
 PRESETS: dict[str, dict[str, Any]] = {
-    "color": {"detector": "color", "tracker": "bytetrack", "detection_frequency": 1},
+    "color": {"detector": "color", "tracker": "bytetrack"},
 }
 
 
@@ -30,7 +34,8 @@ class TrackConfig:
         detector_model: Hub name or local folder of the detector's weights.
         sam_type: SAM 2 model, ``sam2.1_hiera_{tiny,small,base_plus,large}`` or the 2.0 names.
         model_path: SAM 2 checkpoint file; None looks in ``models/sam2/checkpoints`` and the hub's cache.
-        detection_frequency: The detector runs on every Nth processed frame.
+        detection_frequency: The detector runs on every Nth processed frame; None is 1 for a tracker that only
+            joins detections (``bytetrack``), 10 for one that propagates masks.
         max_frames: Frames kept in memory per video, a window and not a cut.
         fps: Rate at which frames are processed, by time and never above the source; None takes every frame.
         box_threshold: Lowest score of a detection.
@@ -48,7 +53,7 @@ class TrackConfig:
     detector_model: str = "IDEA-Research/grounding-dino-base"
     sam_type: str = "sam2.1_hiera_large"
     model_path: str | None = None
-    detection_frequency: int = 10
+    detection_frequency: int = None  # type: ignore[assignment]  # resolved when made, never None afterwards
     max_frames: int = 60
     fps: float | None = None
     box_threshold: float = 0.35
@@ -58,6 +63,9 @@ class TrackConfig:
 
     def __post_init__(self) -> None:
         parse_prompt(self.text_prompt)
+        if self.detection_frequency is None:
+            frequency = DETECTION_FREQUENCIES.get(self.tracker, DETECTION_FREQUENCY)
+            object.__setattr__(self, "detection_frequency", frequency)
         for name in ("detection_frequency", "max_frames", "batch_size"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -12,6 +12,7 @@ from trackkit.config import TrackConfig
 from trackkit.datasets import make_scene, write_video
 from trackkit.render import contact_sheet
 from trackkit.results import TrackingResults
+from trackkit.structures import VideoFailure
 from trackkit.video import VideoReader
 
 DEMO_COLORS = ("red", "yellow", "blue", "green")
@@ -51,9 +52,15 @@ def make_demo_videos(folder: Path) -> list[Path]:
     """Three videos of coloured shapes that hide each other, come in and leave."""
     folder.mkdir(parents=True, exist_ok=True)
     scenes = {
-        "crossing": make_scene(1, width=640, height=360, num_frames=120, num_objects=3, colors=DEMO_COLORS),
+        "crossing": make_scene(5, width=640, height=360, num_frames=120, num_objects=3, colors=DEMO_COLORS),
         "busy": make_scene(
-            2, width=640, height=360, num_frames=100, num_objects=4, colors=DEMO_COLORS, background="gradient"
+            10,
+            width=640,
+            height=360,
+            num_frames=100,
+            num_objects=4,
+            colors=DEMO_COLORS,
+            background="gradient",
         ),
         "grainy": make_scene(
             3, width=640, height=360, num_frames=80, num_objects=4, colors=DEMO_COLORS, background="noise"
@@ -65,10 +72,13 @@ def make_demo_videos(folder: Path) -> list[Path]:
 def write_contact_sheet(results: TrackingResults, path: Path, columns: int = 4) -> None:
     """A PNG with frames of every annotated video, a row each, evenly spread over its length."""
     rows = []
-    for video in results.videos.dropna(subset="output_video").itertuples():
-        wanted = set(np.linspace(0, video.frames - 1, columns + 2).round().astype(int)[1:-1].tolist())
-        with VideoReader(video.output_video) as reader:
+    for result in results.outcomes:
+        if isinstance(result, VideoFailure) or result.task.output_video is None:
+            continue
+        frames, objects = len(result.frames[0]), result.tracks["obj_id"].nunique()
+        wanted = set(np.linspace(0, frames - 1, columns + 2).round().astype(int)[1:-1].tolist())
+        with VideoReader(result.task.output_video) as reader:
             images = [frame.image for frame in reader if frame.idx in wanted]
-        title = f"{Path(video.video_path).name}: {video.objects} objects in {video.frames} frames"
+        title = f"{Path(result.task.video_path).name}: {objects} objects in {frames} frames"
         rows.append((title, images))
     PillowImage.fromarray(contact_sheet(rows)).save(path)

@@ -13,6 +13,7 @@ from typing import BinaryIO, Self
 from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError, ResultsError
 from trackkit.jsonl import LAYOUTS, decode_head, encode_failure, encode_result, failures_path, numbered_lines
+from trackkit.results import failure_of
 from trackkit.structures import VideoFailure, VideoResult, VideoTask
 
 
@@ -76,17 +77,19 @@ class Journal:
         return task.key in self._done
 
     def write(self, outcome: VideoResult | VideoFailure) -> None:
-        """Append one outcome and see it to the disk.
+        """Append one outcome and see it to the disk. A truncated video is a result and a failure.
 
         Raises:
             ResultsError: It could not be written; the file holds no part of it.
         """
         if isinstance(outcome, VideoResult):
             self._append(self._results, encode_result(outcome, self.config, self.layout))
+        failure = failure_of(outcome)
+        if failure is None:
             return
         if self._failures is None:
             self._failures = self._files.enter_context(failures_path(self.path).open("ab", buffering=0))
-        self._append(self._failures, encode_failure(outcome, self.config))
+        self._append(self._failures, encode_failure(failure, self.config))
 
     def _append(self, file: FileIO, line: bytes) -> None:
         before = file.seek(0, os.SEEK_END)

@@ -94,8 +94,8 @@ class RunDisplay:
 
     @property
     def failed(self) -> int:
-        """Videos that failed so far."""
-        return self._status["failed"]
+        """Videos that failed or are truncated, so far."""
+        return self._status["failed"] + self._status["truncated"]
 
     def summary(self) -> Table:
         """What the run did: videos, frames, objects, rate, where the time went."""

@@ -74,8 +74,8 @@ def _pens(size: int) -> _Pens:
     text = sv.ColorPalette([sv.Color.BLACK if light else sv.Color.WHITE for light in bright])
     look = {"color": palette, "color_lookup": sv.ColorLookup.TRACK}
     return _Pens(
-        mask=sv.MaskAnnotator(opacity=0.45, **look),
-        outline=sv.PolygonAnnotator(thickness=line, **look),
+        mask=sv.MaskAnnotator(opacity=0.3, **look),
+        outline=sv.PolygonAnnotator(thickness=line + 1, **look),
         box=sv.BoxAnnotator(thickness=line, **look),
         label=sv.LabelAnnotator(
             text_color=text,

@@ -14,6 +14,7 @@ from pandas.api.types import union_categoricals
 
 from trackkit.clock import STAGES
 from trackkit.config import TrackConfig
+from trackkit.errors import VideoDecodeError
 from trackkit.structures import TrackedObjects, VideoFailure, VideoResult
 
 TRACK_DTYPES: dict[str, str] = {
@@ -179,6 +180,22 @@ def video_row(result: VideoResult | VideoFailure) -> dict[str, Any]:
     }
 
 
+def failure_of(outcome: VideoResult | VideoFailure) -> VideoFailure | None:
+    """What is wrong with a video: it failed, or breaks off before its end; None for a whole one."""
+    if isinstance(outcome, VideoFailure):
+        return outcome
+    if outcome.truncated is None:
+        return None
+    return VideoFailure(
+        outcome.task,
+        VideoDecodeError.__name__,
+        outcome.truncated,
+        worker=outcome.worker,
+        gpu=outcome.gpu,
+        seconds=outcome.seconds["total"],
+    )
+
+
 def failure_row(failure: VideoFailure) -> dict[str, Any]:
     """The row of ``TrackingResults.failures`` for one failed video."""
     row = {name: getattr(failure, name) for name in FAILURE_DTYPES if name != "video_path"}
@@ -200,7 +217,8 @@ class TrackingResults:
         tracks: One row per visible object and processed frame; columns and units in ``TRACK_DTYPES``.
             An object that is out of sight has no row.
         videos: One row per video, failed ones included; columns in ``VIDEO_DTYPES``.
-        failures: One row per failed video; columns in ``FAILURE_DTYPES``.
+        failures: One row per video that failed, or that breaks off and was tracked up to there; columns in
+            ``FAILURE_DTYPES``.
     """
 
     def __init__(self, outcomes: Iterable[VideoResult | VideoFailure], config: TrackConfig) -> None:
@@ -219,9 +237,9 @@ class TrackingResults:
 
     @cached_property
     def failures(self) -> pd.DataFrame:
-        """One row per failed video."""
-        failed = [outcome for outcome in self.outcomes if isinstance(outcome, VideoFailure)]
-        return _frame([failure_row(failure) for failure in failed], FAILURE_DTYPES)
+        """One row per video that failed or is truncated."""
+        failures = [failure for failure in map(failure_of, self.outcomes) if failure is not None]
+        return _frame([failure_row(failure) for failure in failures], FAILURE_DTYPES)
 
     def __len__(self) -> int:
         return len(self.outcomes)

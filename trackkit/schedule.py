@@ -28,8 +28,8 @@ def run_tasks(
         client: Connected to workers that have the plugin ``host``.
         tasks: In the order in which they should begin.
         host: Name of the ``ModelHost`` plugin.
-        schedule: ``"dynamic"`` gives the next task to the next free worker; ``"round-robin"`` gives task ``i``
-            to worker ``i % n``, whatever the others do.
+        schedule: ``"dynamic"`` gives the next task to the next free worker; ``"round-robin"`` gives task
+            ``i`` to worker ``i % n``, whatever the others do.
         expect: Number of workers that will come, where they are not all there yet.
 
     Raises:
@@ -74,8 +74,8 @@ def _dynamic(client: Client, tasks: Iterable[VideoTask], host: str, expect: int)
     def submit(done: Future | None) -> Submitted:
         nonlocal running
         running -= done is not None
-        # One per worker, counted anew as workers come and go. A spare one would save the few milliseconds until
-        # the next is there, but die with a worker that another video kills: Dask blames all that it holds.
+        # One per worker, counted anew as workers come and go. A spare one would save the few milliseconds
+        # until the next is there, but fail with the video that kills its worker: Dask blames all it holds.
         window = max(expect, len(client.nthreads()))
         submitted = _map(client, list(islice(rest, max(0, window - running))), host)
         running += len(submitted)

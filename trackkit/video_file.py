@@ -29,7 +29,6 @@ DEFAULT_FPS = 30.0  # where the container states no rate
 _NOT_VIDEOS = frozenset({"concat", "dash", "hls", "imf", "sdp", "tty"})
 _STATE_LENGTH = frozenset({"asf", "flv", "matroska,webm"})  # in seconds, in the header of the file
 _DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
-_HIDDEN_FRAMES = frozenset({"vp8", "vp9"})  # codecs with packets that are not meant to be shown
 _LEAD_IN = 2000  # packets without any frame, after which a stream counts as undecodable
 
 _UNDECODED = "packets that could not be decoded"
@@ -261,9 +260,10 @@ class FileSource:
 
     def _judge(self) -> None:
         """Whether all was read that the file states, once nothing more comes."""
-        # FFmpeg's threads do not report every failure, so count. One field per packet is no loss.
+        # FFmpeg's threads do not report every failure, so count. VP8 has packets that are not for showing, and
+        # of interlaced video a packet may hold one field only: no loss.
         lost = self._packets - self._discarded - self._failed - self._frames
-        if lost > 0 and not self._interlaced and self._stream.codec_context.name not in _HIDDEN_FRAMES:
+        if lost > 0 and not self._interlaced and self._stream.codec_context.name != "vp8":
             self._failed += lost
             self._note(_UNDECODED, lost)
         end = self._end + (self._origin or 0) * self._tick

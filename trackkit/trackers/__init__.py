@@ -59,7 +59,7 @@ class TrackerModel(Protocol):
     """A loaded tracker that starts one :class:`Tracker` per video."""
 
     def start(self, video: VideoInfo, clock: StageClock) -> Tracker:
-        """Begin a new video with fresh state and fresh ids; mask encoding is booked on ``clock("encode")``."""
+        """Begin a new video: fresh state, fresh ids. Encoding of masks is booked on ``clock("encode")``."""
         ...
 
 

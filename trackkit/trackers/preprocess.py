@@ -42,7 +42,8 @@ def _levels() -> Tensor:
 def normalize(pixels: Tensor) -> Tensor:
     """Grey levels to network input: ``uint8 (N, S, S, 3)`` to ``float32 (N, 3, S, S)`` on the same device."""
     levels = _levels().to(pixels.device)
-    return torch.stack([levels[c][pixels[..., c].int()] for c in range(3)], dim=1)
+    planes = [levels[c].index_select(0, pixels[..., c].flatten().int()) for c in range(3)]
+    return torch.stack([plane.view(pixels.shape[:3]) for plane in planes], dim=1)
 
 
 def resize_on_device(images: Tensor, size: int) -> Tensor:

@@ -69,6 +69,8 @@ class Propagation:
 
     def updated(self, newer: Propagation) -> Propagation:
         """This with the objects of ``newer`` in place of their old selves, new ones at the end."""
+        if not newer.obj_ids:
+            return self
         old = [i for i in self.obj_ids if i not in newer.obj_ids]
         order = [*self.obj_ids, *(i for i in newer.obj_ids if i not in self.obj_ids)]
         return Propagation.join([self.select(old), newer]).select(order)

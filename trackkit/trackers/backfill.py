@@ -1,0 +1,58 @@
+"""Follows new objects back to where they appeared, through the frames that are still held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from trackkit.association import Track, newcomers
+from trackkit.trackers.features import FeatureSource
+from trackkit.trackers.outlines import Outline, outline_iou, visible_outlines
+from trackkit.trackers.sam2_engine import FrameFeatures, Sam2Engine
+from trackkit.trackers.sam2_prompts import Prompt
+from trackkit.trackers.window import HeldFrame, Row
+
+
+def fill_backwards(
+    engine: Sam2Engine,
+    born: Mapping[int, tuple[Track, Prompt]],
+    features: FrameFeatures,
+    frames: Sequence[HeldFrame],
+    source: FeatureSource,
+    batch_size: int,
+) -> None:
+    """Add the objects to earlier frames, each until it cannot be seen or becomes one that is there already.
+
+    Args:
+        engine: A fresh one: it lives through these frames in reverse, and is thrown away.
+        born: Key of each object to itself and the prompt that it was born from, best first.
+        features: Of the frame of birth.
+        frames: Before the frame of birth, newest first; rows are added to them.
+        source: Encodes frames whose features were dropped, ``batch_size`` at a time.
+        batch_size: See ``source``.
+    """
+    engine.propagate(features)
+    engine.condition(features, [prompt for _, prompt in born.values()])
+    for start in range(0, len(frames), batch_size):
+        batch = frames[start : start + batch_size]
+        for held, held_features in zip(batch, source.get_held(batch), strict=True):
+            outlines = visible_outlines(engine.propagate(held_features))
+            tracks = {key: track for key, (track, _) in born.items() if key in outlines}
+            still_there = _apart(held, outlines, tracks)
+            for key in still_there:
+                held.rows[key] = Row(tracks[key], outlines[key], tracks[key].score, detected=False)
+            for key in set(engine.obj_ids).difference(still_there):
+                engine.remove(key)
+            if not still_there:
+                return
+
+
+def _apart(held: HeldFrame, outlines: Mapping[int, Outline], tracks: Mapping[int, Track]) -> list[int]:
+    """Keys of those whose masks are none of the objects in that frame, nor of each other."""
+    keys = list(tracks)
+    found = [outlines[key] for key in keys]
+    rows = list(held.rows.values())
+    everything = [row.outline for row in rows] + found
+    labels = [row.track.label for row in rows] + [track.label for track in tracks.values()]
+    height, width = held.frame.image.shape[:2]
+    iou = outline_iou(found, everything, height, width)
+    return [keys[i] for i in newcomers(iou, [outline.area for outline in everything], labels)]
