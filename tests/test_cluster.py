@@ -10,7 +10,7 @@ import pytest
 from distributed import Client
 
 from trackkit import cluster
-from trackkit.cluster import choose_gpus, start_cluster, start_gpu_cluster
+from trackkit.cluster import choose_gpus, start_cluster
 from trackkit.errors import ClusterError, ConfigError
 
 
@@ -88,7 +88,7 @@ def _about(dask_worker: Any) -> tuple[str, str | None, str | None, int, str]:
 
 
 def test_cpu_workers() -> None:
-    with start_cluster(device="cpu", num_workers=2) as workers, Client(workers) as client:
+    with start_cluster(num_workers=2) as workers, Client(workers) as client:
         seen = sorted(client.run(_about).values())
         assert [name for name, *_ in seen] == ["0", "1"]
         assert {threads for *_, threads, _ in seen} == {1}
@@ -101,7 +101,7 @@ def test_cpu_workers() -> None:
 @pytest.mark.filterwarnings("ignore:Cannot get CPU affinity")  # there is no GPU whose cores it could find
 def test_a_gpu_may_have_several_workers() -> None:
     pytest.importorskip("dask_cuda")
-    with start_gpu_cluster(["0", "0", "1"]) as workers, Client(workers) as client:
+    with start_cluster(["0", "0", "1"]) as workers, Client(workers) as client:
         seen = sorted(client.run(_about).values())
         assert [(name, devices) for name, devices, *_ in seen] == [
             ("gpu0-0", "0"),
@@ -127,5 +127,5 @@ def test_workers_compute_on_their_gpu(require_gpu: None) -> None:
         ones = torch.ones(64, 64, device="cuda:0")
         return torch.cuda.device_count(), float((ones @ ones).sum())
 
-    with start_cluster(gpu_ids=[0, 0]) as workers, Client(workers) as client:
+    with start_cluster(choose_gpus(gpu_ids=[0, 0])) as workers, Client(workers) as client:
         assert list(client.run(multiply).values()) == [(1, 64.0**3)] * 2

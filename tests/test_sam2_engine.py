@@ -86,7 +86,8 @@ def test_logits_equal_the_stock_predictor(model: Any, clip: Any, case: str) -> N
     prompts = CASES[case]
     expected = stock(model, clip, prompts)
     assert torch.stack(list(expected.values())).std() > 0.5  # not all occluded, not all alike
-    for attention in ("auto", "cohort", "padded"):
+    ages_differ = len({t for t, _ in prompts}) > 1
+    for attention in ("auto", "cohort", "padded") if ages_differ else ("auto", "padded"):
         got = small.run_engine(engine(model, attention=attention), clip[1], prompts)
         assert difference(expected, got) < TOLERANCE, attention
 

@@ -158,7 +158,7 @@ def test_a_cluster_that_is_already_there(clips: list[Path]) -> None:
 
 
 def test_a_killed_worker_costs_its_video_only(clips: list[Path], tmp_path: Path) -> None:
-    long = write_video(make_scene(5, num_frames=600, width=640, height=480), tmp_path / "long.mp4")
+    long = write_video(make_scene(5, num_frames=400), tmp_path / "long.mp4")
     with tk.Session(CONFIG, device="cpu", num_workers=2) as session:
         assert session.client is not None
         pids = {str(name): pid for name, pid in session.client.run(_name_and_pid).values()}
@@ -215,6 +215,8 @@ def test_wrong_arguments() -> None:
         tk.Session(CONFIG, schedule="random")
     with pytest.raises(tk.ConfigError, match="give one"):
         tk.Session(CONFIG, scheduler="tcp://127.0.0.1:1", client="x")  # type: ignore[arg-type]
+    with pytest.raises(tk.ConfigError, match="leave it out"):
+        tk.Session(CONFIG, scheduler="tcp://127.0.0.1:1", gpu_ids=[0])
     with pytest.raises(tk.ClusterError, match="no Dask scheduler answers"):
         tk.Session(CONFIG, scheduler="tcp://127.0.0.1:1", worker_timeout_s=1)
 

@@ -11,6 +11,8 @@ import resource
 import shutil
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -755,6 +757,15 @@ class TestThread:
         with pytest.raises(VideoDecodeError, match=r"20\.png"), VideoReader(tmp_path) as reader:
             seen.extend(frame.idx for frame in reader)
         assert decoders() == []
+
+    def test_python_ends_quietly_while_frames_wait(self, tmp_path: Path) -> None:
+        path = make(tmp_path / "clip.mp4")
+        code = f"from trackkit.video import VideoReader; i = iter(VideoReader({str(path)!r})); next(i)"
+        root = Path(__file__).parents[1]
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, timeout=120, check=True, cwd=root
+        )
+        assert (done.stdout, done.stderr) == (b"", b"")
 
     def test_read_once(self, tmp_path: Path) -> None:
         reader = VideoReader(make(tmp_path / "clip.mp4", 2))

@@ -29,6 +29,8 @@ SAME_IOU = 0.8
 TWIN_FRAMES = 10
 #: Runs of the detector that see nothing of a visible newcomer before it counts as a ghost.
 GHOST_RUNS = 3
+#: Seconds for which an object that went out of sight can be detected again at the place where it was last seen.
+RECOVERY_S = 1.0
 #: A matched pair below this IoU has drifted apart,
 DRIFT_IOU = 0.6
 #: and after so many of them in a row the mask may be anchored anew.
@@ -164,9 +166,7 @@ class Twins:
         Returns:
             Pairs that have been the same for ``TWIN_FRAMES`` frames: two keys and the first of these frames.
         """
-        same = [
-            (keys[i], keys[j]) for i, j in combinations(range(len(keys)), 2) if iou[i, j] >= SAME_IOU
-        ]
+        same = [(keys[i], keys[j]) for i, j in combinations(range(len(keys)), 2) if iou[i, j] >= SAME_IOU]
         self._since = {pair: self._since.get(pair, frame_no) for pair in same}
         return [(*pair, since) for pair, since in self._since.items() if frame_no - since + 1 >= TWIN_FRAMES]
 

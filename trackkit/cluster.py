@@ -88,9 +88,8 @@ def choose_gpus(
 
 
 def start_cluster(
+    slots: Sequence[str] = (),
     *,
-    device: str | None = None,
-    gpu_ids: Sequence[int] | None = None,
     num_workers: int | None = None,
     host: str = LOCALHOST,
     dashboard_address: str = ANY_PORT,
@@ -98,55 +97,38 @@ def start_cluster(
     """Start workers on this machine: a ``LocalCUDACluster`` with one per GPU slot, or a ``LocalCluster``.
 
     Args:
-        device: See :func:`choose_gpus`.
-        gpu_ids: See :func:`choose_gpus`.
-        num_workers: One per GPU by default; on a CPU one per two cores.
+        slots: The GPU of each worker, from :func:`choose_gpus`; may repeat. None: workers on the CPU.
+        num_workers: Number of workers on the CPU, by default one per two cores.
         host: Address on which scheduler and workers listen.
         dashboard_address: ``host:port`` of the dashboard; port 0 takes a free one.
 
     Raises:
-        ConfigError: The values contradict each other.
-        ClusterError: A GPU was asked for that is not there, or dask-cuda is not installed.
+        ClusterError: GPU workers need dask-cuda, which is not installed.
     """
-    slots = choose_gpus(device, gpu_ids, num_workers)
-    if slots:
-        return start_gpu_cluster(slots, host=host, dashboard_address=dashboard_address)
-    workers = num_workers or max(1, CPU_COUNT // 2)
+    workers = len(slots) or num_workers or max(1, CPU_COUNT // 2)
+    # Dask's own default is one thread a worker; a fair share of the cores is better.
+    threads = str(max(1, CPU_COUNT // workers))
+    options: dict[str, Any] = {
+        "host": host,
+        "dashboard_address": dashboard_address,
+        "env": dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads),
+    }
     with dask.config.set(DASK_CONFIG):
+        if slots:
+            return _cuda_cluster_class()(slots, **options)
         return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,  # a worker runs one video at a time
             processes=True,
-            host=host,
-            dashboard_address=dashboard_address,
             memory_limit=0,  # Dask would pause or kill a worker in the middle of a video
-            env=_worker_env(workers),
+            **options,
         )
 
 
-def start_gpu_cluster(
-    slots: Sequence[str], *, host: str = LOCALHOST, dashboard_address: str = ANY_PORT
-) -> LocalCluster:
-    """A ``LocalCUDACluster`` with one worker per entry of ``slots``, names of GPUs that may repeat.
-
-    Raises:
-        ClusterError: dask-cuda is not installed.
-    """
+def _cuda_cluster_class() -> type[LocalCluster]:
     try:
         from trackkit.cuda_cluster import SlotCUDACluster
     except ImportError as error:
         msg = f"GPU workers need dask-cuda ({error}): pip install 'trackkit[gpu]', or use --device cpu"
         raise ClusterError(msg) from None
-    with dask.config.set(DASK_CONFIG):
-        return SlotCUDACluster(
-            slots,
-            host=host,
-            dashboard_address=dashboard_address,
-            env=_worker_env(len(slots)),
-        )
-
-
-def _worker_env(workers: int) -> dict[str, str]:
-    """A fair share of the cores for each worker; Dask's own default is one thread."""
-    threads = str(max(1, CPU_COUNT // workers))
-    return dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
+    return SlotCUDACluster

@@ -6,12 +6,13 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from trackkit.errors import ConfigError
 from trackkit.prompts import parse_prompt
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
+MEMORIES = ("stock", "samurai")
 
 # A tracker that has nothing but detections needs them on every frame.
 DETECTION_FREQUENCY = 10
@@ -42,6 +43,12 @@ class TrackConfig:
         text_threshold: Lowest score of a word of the prompt within a detection.
         dtype: ``auto`` (bf16 on GPUs that have it, else fp32), ``fp32``, ``bf16`` or ``fp16``.
         batch_size: Frames that the detector and the image encoder take at once.
+        memory: What SAM 2 remembers of an object: ``stock`` or ``samurai`` (motion-aware, arXiv 2411.11922).
+        compile: Compile the stages of SAM 2 with ``torch.compile``: slow to start, then faster.
+        reanchor: Prompt an object anew from the detector where its mask has drifted off the detections.
+        patience_s: Seconds for which an object out of sight is remembered; seen again later, it is a new one.
+        max_objects: Objects that are followed at once, those out of sight included.
+        scene_cuts: End all objects where a new scene begins.
 
     Raises:
         ConfigError: A value cannot work; the message says which values can.
@@ -60,13 +67,19 @@ class TrackConfig:
     text_threshold: float = 0.25
     dtype: str = "auto"
     batch_size: int = 4
+    memory: Literal["stock", "samurai"] = "stock"
+    compile: bool = False
+    reanchor: bool = False
+    patience_s: float = 10.0
+    max_objects: int = 100
+    scene_cuts: bool = True
 
     def __post_init__(self) -> None:
         parse_prompt(self.text_prompt)
         if self.detection_frequency is None:
             frequency = DETECTION_FREQUENCIES.get(self.tracker, DETECTION_FREQUENCY)
             object.__setattr__(self, "detection_frequency", frequency)
-        for name in ("detection_frequency", "max_frames", "batch_size"):
+        for name in ("detection_frequency", "max_frames", "batch_size", "max_objects"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 msg = f"{name} is {value!r}: expected a whole number from 1 up"
@@ -81,9 +94,20 @@ class TrackConfig:
         ):
             msg = f"fps is {self.fps!r}: expected a number above 0, or None for every frame"
             raise ConfigError(msg)
-        if self.dtype not in DTYPES:
-            msg = f"dtype is {self.dtype!r}: choose one of {', '.join(DTYPES)}"
+        self._check_tracker()
+
+    def _check_tracker(self) -> None:
+        if not isinstance(self.patience_s, int | float) or not 0 <= self.patience_s < float("inf"):
+            msg = f"patience_s is {self.patience_s!r}: expected a number of seconds from 0 up"
             raise ConfigError(msg)
+        for name, choices in (("dtype", DTYPES), ("memory", MEMORIES)):
+            if getattr(self, name) not in choices:
+                msg = f"{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}"
+                raise ConfigError(msg)
+        for name in ("compile", "reanchor", "scene_cuts"):
+            if not isinstance(getattr(self, name), bool):
+                msg = f"{name} is {getattr(self, name)!r}: expected True or False"
+                raise ConfigError(msg)
 
     @classmethod
     def from_preset(cls, preset: str, text_prompt: str, **options: Any) -> TrackConfig:

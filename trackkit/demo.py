@@ -63,7 +63,7 @@ def make_demo_videos(folder: Path) -> list[Path]:
             background="gradient",
         ),
         "grainy": make_scene(
-            3, width=640, height=360, num_frames=80, num_objects=4, colors=DEMO_COLORS, background="noise"
+            8, width=640, height=360, num_frames=80, num_objects=4, colors=DEMO_COLORS, background="noise"
         ),
     }
     return [write_video(scene, folder / f"{name}.mp4") for name, scene in scenes.items()]
@@ -72,7 +72,7 @@ def make_demo_videos(folder: Path) -> list[Path]:
 def write_contact_sheet(results: TrackingResults, path: Path, columns: int = 4) -> None:
     """A PNG with frames of every annotated video, a row each, evenly spread over its length."""
     rows = []
-    for result in results.outcomes:
+    for result in sorted(results.outcomes, key=lambda outcome: outcome.task.video_path):
         if isinstance(result, VideoFailure) or result.task.output_video is None:
             continue
         frames, objects = len(result.frames[0]), result.tracks["obj_id"].nunique()

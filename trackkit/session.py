@@ -75,36 +75,25 @@ class Session:
         self.config = config
         self._stack = ExitStack()
         try:
-            self._runner: Runner
             if given:
-                local, target = device, given[0]
+                options: dict[str, Any] = {"expect": num_workers or 0, "worker_timeout_s": worker_timeout_s}
+                runner: Runner = ClusterRunner(
+                    config, _device_of_workers(device, gpu_ids), given[0], schedule=schedule, **options
+                )
+            elif num_workers == 0:
+                runner = InProcessRunner(config, _device_here(device, gpu_ids))
             else:
                 slots = choose_gpus(device, gpu_ids, num_workers)
-                local = "cuda:0" if slots else "cpu"
-                if num_workers == 0:
-                    local = f"cuda:{gpu_ids[0]}" if slots and gpu_ids else device or local
-                    self._runner = InProcessRunner(config, local)
-                    return
-                target = start_cluster(
-                    device=device,
-                    gpu_ids=gpu_ids,
-                    num_workers=num_workers,
-                    host=host,
-                    dashboard_address=dashboard_address,
+                cluster = start_cluster(
+                    slots, num_workers=num_workers, host=host, dashboard_address=dashboard_address
                 )
-                self._stack.enter_context(target)
-            self._runner = ClusterRunner(
-                config,
-                local,
-                target,
-                schedule=schedule,
-                expect=num_workers or 0,
-                worker_timeout_s=worker_timeout_s,
-            )
-            self._stack.callback(self._runner.close)
+                self._stack.enter_context(cluster)
+                runner = ClusterRunner(config, "cuda:0" if slots else "cpu", cluster, schedule=schedule)
         except BaseException:
             self.close()
             raise
+        self._runner = runner
+        self._stack.callback(runner.close)
 
     def __enter__(self) -> Self:
         return self
@@ -202,6 +191,24 @@ class Session:
             skip_missing=skip_missing,
         ) as job:
             yield from self.run(job, on_progress)
+
+
+def _device_of_workers(device: str | None, gpu_ids: Sequence[int] | None) -> str | None:
+    """Where workers of a cluster that is already there load their models; None leaves it to them."""
+    if gpu_ids or device not in (None, "cpu", "cuda"):
+        asked = f"gpu_ids {list(gpu_ids)}" if gpu_ids else f"device {device!r}"
+        msg = f"{asked} was given, but the workers of the cluster that is already there have theirs: leave it out"
+        raise ConfigError(msg)
+    return "cuda:0" if device == "cuda" else device
+
+
+def _device_here(device: str | None, gpu_ids: Sequence[int] | None) -> str:
+    """The one device of this process."""
+    if not choose_gpus(device, gpu_ids):
+        return "cpu"
+    if gpu_ids:
+        return f"cuda:{gpu_ids[0]}"
+    return device if device is not None and ":" in device else "cuda:0"
 
 
 def track(

@@ -14,6 +14,7 @@ What is promised:
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,6 +135,9 @@ class VideoReader:
         self._closed = True
         if self._thread is not None:
             self._slots.release()
+            # The garbage collector may call from any thread, and when Python ends and threads are gone.
+            if self._thread is threading.current_thread() or sys.is_finalizing():
+                return
             self._thread.join()
         self._source.close()
 

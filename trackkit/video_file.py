@@ -260,8 +260,8 @@ class FileSource:
 
     def _judge(self) -> None:
         """Whether all was read that the file states, once nothing more comes."""
-        # FFmpeg's threads do not report every failure, so count. VP8 has packets that are not for showing, and
-        # of interlaced video a packet may hold one field only: no loss.
+        # FFmpeg's threads do not report every failure, so count. Not lost are the packets of VP8 that are not
+        # for showing, and the second of two that hold one field each of an interlaced frame.
         lost = self._packets - self._discarded - self._failed - self._frames
         if lost > 0 and not self._interlaced and self._stream.codec_context.name != "vp8":
             self._failed += lost

@@ -7,7 +7,7 @@ import pickle
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from trackkit.errors import CheckpointError
 
 # What people have instead of a PyTorch file, by its first bytes.
 _STRANGERS = {
-    b"version https://git-lfs": "a Git LFS pointer, not the weights: run `git lfs pull` there, or fetch the file",
+    b"version https://git-lfs": "a Git LFS pointer, not the weights: run `git lfs pull` there",
     b"<": "a web page (HTML or XML), not weights: a download was answered by an error or a login page",
     b"{": "JSON text, not weights",
     b"\x1f\x8b": "a gzip archive, not weights: unpack it first",
@@ -50,13 +50,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
         raise _refusal(path, f"cannot be read ({_first_line(error)}): it is cut or damaged") from error
     weights = content.get("model", content) if isinstance(content, Mapping) else None
-    if not weights or not isinstance(weights, Mapping) or not _is_state_dict(weights):
-        found = ", ".join(map(str, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
+    if not _is_state_dict(weights):
+        found = first(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
         raise _refusal(path, f"holds no weights under 'model' (found: {found or 'nothing'})")
     return dict(weights)
 
 
-def _is_state_dict(weights: Mapping[Any, Any]) -> bool:
+def _is_state_dict(weights: Any) -> TypeGuard[Mapping[str, Tensor]]:
+    if not isinstance(weights, Mapping) or not weights:
+        return False
     return all(isinstance(key, str) and isinstance(value, Tensor) for key, value in weights.items())
 
 
@@ -75,7 +77,9 @@ def _what_is_wrong(path: Path) -> str | None:
         if start.startswith(beginning):
             return f"is {kind}"
     if head[8:10] == b'{"':
-        return "is a safetensors file, perhaps of transformers; expected the .pt or .pth of the original release"
+        return (
+            "is a safetensors file, perhaps of transformers; expected the .pt or .pth of the original release"
+        )
     if head.startswith(b"PK") and not zipfile.is_zipfile(path):
         return f"is cut: its end is missing after {size / 1e6:.1f} MB"
     return None
@@ -115,7 +119,10 @@ def differences(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> 
         "unknown": [key for key in found if key not in expected],
         "of another shape": shapes,
     }
-    return "; ".join(f"{len(some)} weights {kind} ({first(some)})" for kind, some in kinds.items() if some) or None
+    return (
+        "; ".join(f"{len(some)} weights {kind} ({first(some)})" for kind, some in kinds.items() if some)
+        or None
+    )
 
 
 def first(names: Iterable[str], count: int = 3) -> str:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import (
-    HfHubHTTPError,
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError: of httpx or httpx2
     HFValidationError,
+    HTTPError,
     RepositoryNotFoundError,
     StrictDataclassError,
 )
@@ -257,9 +257,9 @@ def _find_folder(name: str) -> Path:
             "a login: correct the name, or run `hf auth login`"
         )
         raise CheckpointError(msg) from error
-    except (OSError, HfHubHTTPError) as error:
-        offline = "HF_HUB_OFFLINE is set"
-        why = offline if constants.HF_HUB_OFFLINE else f"the hub did not answer ({type(error).__name__})"
+    except (OSError, HTTPError) as error:
+        cause = type(error.__cause__ or error).__name__
+        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"fetching it failed ({cause})"
         msg = (
             f"detector_model {name!r} is no folder here and not in the Hugging Face cache, and {why}: "
             f"on a machine with network run `{_download(name)}`, copy that folder here and give its path "

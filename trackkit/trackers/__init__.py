@@ -104,3 +104,10 @@ def _bytetrack(config: TrackConfig, device: str) -> TrackerModel:
     from trackkit.trackers.by_detection import ByteTrackModel
 
     return ByteTrackModel(config)
+
+
+@register_tracker("sam2")
+def _sam2(config: TrackConfig, device: str) -> TrackerModel:
+    from trackkit.trackers.sam2 import Sam2TrackerModel
+
+    return Sam2TrackerModel.from_config(config, device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from trackkit.association import Track, newcomers
+from trackkit.clock import StageClock
 from trackkit.trackers.features import FeatureSource
 from trackkit.trackers.outlines import Outline, outline_iou, visible_outlines
 from trackkit.trackers.sam2_engine import FrameFeatures, Sam2Engine
@@ -19,6 +20,7 @@ def fill_backwards(
     frames: Sequence[HeldFrame],
     source: FeatureSource,
     batch_size: int,
+    clock: StageClock,
 ) -> None:
     """Add the objects to earlier frames, each until it cannot be seen or becomes one that is there already.
 
@@ -29,13 +31,14 @@ def fill_backwards(
         frames: Before the frame of birth, newest first; rows are added to them.
         source: Encodes frames whose features were dropped, ``batch_size`` at a time.
         batch_size: See ``source``.
+        clock: Books the encoding of masks.
     """
     engine.propagate(features)
     engine.condition(features, [prompt for _, prompt in born.values()])
     for start in range(0, len(frames), batch_size):
         batch = frames[start : start + batch_size]
         for held, held_features in zip(batch, source.get_held(batch), strict=True):
-            outlines = visible_outlines(engine.propagate(held_features))
+            outlines = visible_outlines(engine.propagate(held_features), clock)
             tracks = {key: track for key, (track, _) in born.items() if key in outlines}
             still_there = _apart(held, outlines, tracks)
             for key in still_there:

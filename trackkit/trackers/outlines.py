@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from trackkit.clock import StageClock
 from trackkit.geometry import BinaryMasks, encode_masks, rle_areas, rle_iou
 from trackkit.structures import Boxes
 from trackkit.trackers.propagation import Propagation
@@ -51,25 +52,26 @@ def outlines_of(masks: BinaryMasks, bounds: Bounds | None = None) -> list[Outlin
     return [Outline(*o) if o[2] else None for o in zip(rles, xyxy, areas, strict=True)]
 
 
-def visible_outlines(propagation: Propagation) -> dict[int, Outline]:
+def visible_outlines(propagation: Propagation, clock: StageClock) -> dict[int, Outline]:
     """Outlines of the objects that can be seen: objectness above 0, and a mask that is not empty."""
     with torch.inference_mode():
         inside = propagation.low_res[:, 0] > 0
         side = inside.shape[-1]
-        facts = torch.cat([propagation.obj_scores[:, None] > 0, inside.any(1), inside.any(2)], 1).cpu().numpy()
+        facts = (
+            torch.cat([propagation.obj_scores[:, None] > 0, inside.any(1), inside.any(2)], 1).cpu().numpy()
+        )
     visible = np.flatnonzero(facts[:, 0] & facts[:, 1:].any(1))
     if not len(visible):
         return {}
     keys = [propagation.obj_ids[i] for i in visible]
     facts = facts[visible, 1:]
     bounds = _bounds(facts[:, :side], facts[:, side:], *propagation.video_size)
-    outlines = outlines_of(propagation.select(keys).masks(), bounds)
+    with clock("encode"):  # not before: the first copy to the host waits for the model
+        outlines = outlines_of(propagation.select(keys).masks(), bounds)
     return {key: outline for key, outline in zip(keys, outlines, strict=True) if outline is not None}
 
 
-def _bounds(
-    columns: npt.NDArray[np.bool_], rows: npt.NDArray[np.bool_], height: int, width: int
-) -> Bounds:
+def _bounds(columns: npt.NDArray[np.bool_], rows: npt.NDArray[np.bool_], height: int, width: int) -> Bounds:
     """Where pixels of a bilinearly resized mask can be, from the occupied cells of the small one.
 
     Args:

@@ -7,15 +7,16 @@ frames of the last moments are held back, so that what proves wrong later never 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
-from trackkit.association import Track, Twins, match, newcomers, same_class, weaker
+from trackkit.association import RECOVERY_S, SAME_IOU, Track, Twins, match, newcomers, same_class, weaker
 from trackkit.geometry import box_areas, box_iou, clip_boxes
 from trackkit.structures import Detections, Frame, TrackedObjects, VideoInfo
 from trackkit.trackers.backfill import fill_backwards
@@ -33,3 +34,323 @@ if TYPE_CHECKING:
 #: Frames whose image features are kept for filling in; those of older ones are encoded again. With a model of
 #: 1024 px 16 of them take 256 MiB, half of it in bf16.
 KEPT_FEATURES = 16
+
+
+class Sam2TrackerModel:
+    """A loaded SAM 2 that starts one :class:`Sam2Tracker` per video.
+
+    Args:
+        stages: The model, shared by all videos.
+        config: ``memory``, ``reanchor``, ``patience_s``, ``max_objects``, ``scene_cuts``, ``max_frames`` and
+            ``batch_size`` are those of the tracker.
+    """
+
+    def __init__(self, stages: Sam2Stages, config: TrackConfig) -> None:
+        self._stages = stages
+        self._config = config
+
+    @classmethod
+    def from_config(cls, config: TrackConfig, device: str) -> Sam2TrackerModel:
+        """Load the model that ``config`` names.
+
+        Raises:
+            CheckpointError: Its weights cannot be loaded.
+        """
+        from trackkit.checkpoints import load_sam2
+
+        dtype = _autocast_dtype(config.dtype, device)
+        return cls(Sam2Stages(load_sam2(config, device), dtype=dtype, compile=config.compile), config)
+
+    def start(self, video: VideoInfo, clock: StageClock) -> Sam2Tracker:
+        """Begin a new video; see :class:`trackkit.trackers.TrackerModel`."""
+        return Sam2Tracker(self._stages, self._config, video, clock)
+
+
+def _autocast_dtype(name: str, device: str) -> torch.dtype | None:
+    """What ``TrackConfig.dtype`` means on a device; None computes in the model's own float32."""
+    if name == "auto":
+        on_gpu = torch.device(device).type == "cuda"
+        return torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else None
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """One detection; ``mask`` and ``outline`` are None where the detector gives boxes only."""
+
+    label: str
+    score: float
+    xyxy: npt.NDArray[np.float32]
+    mask: npt.NDArray[np.bool_] | None = None
+    outline: Outline | None = None
+
+    def prompt(self, key: int) -> Prompt:
+        """What starts object ``key`` here."""
+        return BoxPrompt(key, self.xyxy) if self.mask is None else MaskPrompt(key, self.mask)
+
+
+class Sam2Tracker:
+    """Follows the objects of one video, and holds frames back to revise them.
+
+    - **Visible** is an object whose objectness logit is above 0 and whose mask is not empty; only then has it a
+      row. One that is out of sight is remembered for ``config.patience_s`` and comes back under its id.
+    - **Matching** is by IoU, of masks where the detector gives them, else of the boxes of the masks, within each
+      class. A match refreshes the score of the object. With ``config.reanchor``, an object whose match had an
+      IoU below ``association.DRIFT_IOU`` for ``DRIFT_RUNS`` runs of the detector in a row is prompted anew
+      with the detection; its memory stays.
+    - **Births**: a detection without an object is segmented; if it is not a known object (see
+      :func:`trackkit.association.newcomers`) it is one from here on, and backwards up to the frame after the
+      detector's last run, or to the scene cut, as long as it can be seen and is no other object.
+    - **Ghosts** were detected once, and never again although the detector ran ``association.GHOST_RUNS`` more
+      times while they were visible (a detection of another class with the same mask counts for them). They end,
+      and all of their rows that are still held disappear.
+    - **Twins** are two objects whose masks were the same for ``association.TWIN_FRAMES`` frames. The one that was
+      detected less often ends, from the first of these frames on.
+    - **Scene cuts** end all objects; see :mod:`trackkit.trackers.scene_cuts`.
+
+    A frame is settled when nobody can be filled into it any more, and all of its objects have been detected
+    twice and are no twins; at the latest when ``config.max_frames`` newer ones are held. Held are images and
+    run-length encoded masks; image features only of frames since the detector's last run, at most
+    ``KEPT_FEATURES`` of them and a batch. Nothing is encoded where there is nothing to follow.
+
+    Args:
+        stages: The model.
+        config: See :class:`Sam2TrackerModel`.
+        video: Its size is that of all frames.
+        clock: Books the encoding of masks.
+    """
+
+    def __init__(self, stages: Sam2Stages, config: TrackConfig, video: VideoInfo, clock: StageClock) -> None:
+        self.warnings: tuple[str, ...] = ()
+        self._stages, self._config, self._clock = stages, config, clock
+        self._size = (video.height, video.width)
+        self._engine = self._new_engine()
+        self._source = FeatureSource(self._engine, config.batch_size)
+        self._cuts = SceneCuts[tuple[Frame, Detections | None]](min(FLASH_FRAMES, config.max_frames - 1))
+        self._window = Window()
+        self._tracks: dict[int, Track] = {}
+        self._places: dict[int, Outline] = {}  # where each of them was last seen
+        self._twins = Twins()
+        self._keys = count(1)
+        self._numbers = count()
+        self._open_from = 0  # objects that are born later are filled in from this frame on
+        self._forgotten = self._refused = 0
+
+    def prepare(self, frames: Sequence[Frame]) -> None:
+        """See :class:`trackkit.trackers.Tracker`."""
+        self._source.announce(frames)
+
+    def update(self, frame: Frame, detections: Detections | None) -> list[TrackedObjects]:
+        """See :class:`trackkit.trackers.Tracker`."""
+        if self._config.scene_cuts:
+            for item, is_cut in self._cuts.push((frame, detections), frame.image):
+                self._step(*item, is_cut)
+        else:
+            self._step(frame, detections, False)
+        undecided = {key for key, track in self._tracks.items() if not track.is_confirmed}
+        room = self._config.max_frames - len(self._cuts)
+        return self._window.release(undecided | self._twins.suspects, self._open_from, room)
+
+    def finish(self) -> list[TrackedObjects]:
+        """See :class:`trackkit.trackers.Tracker`."""
+        for item, is_cut in self._cuts.flush():
+            self._step(*item, is_cut)
+        return self._window.release(set(), self._open_from, room=0)
+
+    # One frame ------------------------------------------------------------------------------------
+
+    def _step(self, frame: Frame, detections: Detections | None, is_cut: bool) -> None:
+        held = HeldFrame(frame, next(self._numbers))
+        self._window.append(held)
+        if is_cut:
+            self._open_from = held.no
+            for key in list(self._tracks):
+                self._end(key)
+        self._follow(held)
+        if detections is not None:
+            self._detect(held, self._usable(detections))
+            self._open_from = held.no + 1
+        self._end_twins(held)
+        self._source.done(frame)
+        self._window.keep_features(self._open_from, KEPT_FEATURES)
+
+    def _follow(self, held: HeldFrame) -> None:
+        """Propagate all objects to this frame, and end those that have been out of sight for too long."""
+        if not self._tracks:
+            return
+        now = held.frame.time_s
+        for key, outline in visible_outlines(self._propagate(held), self._clock).items():
+            self._see(held, self._tracks[key], outline, detected=False)
+        for key, track in list(self._tracks.items()):
+            if now - track.seen_s > self._config.patience_s:
+                self._end(key)
+
+    def _see(self, held: HeldFrame, track: Track, outline: Outline, *, detected: bool) -> None:
+        track.seen_s, self._places[track.key] = held.frame.time_s, outline
+        held.rows[track.key] = Row(track, outline, track.score, detected)
+
+    def _propagate(self, held: HeldFrame) -> Propagation:
+        held.features = self._source.get(held.frame)
+        return self._engine.propagate(held.features)
+
+    def _detect(self, held: HeldFrame, found: list[_Found]) -> None:
+        """Match detections to objects, let the others be born, and end ghosts."""
+        before = list(held.rows)
+        pairs, left = self._match(found, held.outlines())
+        anchors: dict[int, Prompt] = {}
+        for f, key, iou in pairs:
+            track = self._tracks[key]
+            if track.match(f.score, iou) and self._config.reanchor:
+                anchors[key] = f.prompt(key)
+            held.rows[key] = held.rows[key]._replace(score=track.score, detected=True)
+        recovered, left = self._match(left, self._just_lost(held))
+        for f, key, _ in recovered:
+            self._tracks[key].match(f.score, 1.0)
+            anchors[key] = f.prompt(key)
+        known = {key for _, key, _ in pairs} | self._prompt(held, left, anchors)
+        for key in set(before).difference(known):
+            self._tracks[key].misses += 1
+            if self._tracks[key].is_ghost:
+                self._window.forget(key)
+                self._end(key)
+
+    def _match(
+        self, found: list[_Found], outlines: Mapping[int, Outline]
+    ) -> tuple[list[tuple[_Found, int, float]], list[_Found]]:
+        """Pair detections with objects, given where these are: the pairs with their IoU, and what is left."""
+        keys, places = list(outlines), list(outlines.values())
+        masks = [f.outline for f in found if f.outline is not None]
+        if masks:
+            iou = outline_iou(masks, places, *self._size)
+        else:
+            iou = box_iou(np.array([f.xyxy for f in found], np.float32).reshape(-1, 4), boxes_of(places))
+        allowed = same_class([f.label for f in found], [self._tracks[key].label for key in keys])
+        pairs = match(iou, allowed)
+        matched = {i for i, _ in pairs}
+        left = [f for i, f in enumerate(found) if i not in matched]
+        return [(found[i], keys[j], float(iou[i, j])) for i, j in pairs], left
+
+    def _just_lost(self, held: HeldFrame) -> dict[int, Outline]:
+        """Objects that have gone out of sight a moment ago, and where they were last seen."""
+        return {
+            key: self._places[key]
+            for key, track in self._tracks.items()
+            if key not in held.rows and held.frame.time_s - track.seen_s <= RECOVERY_S
+        }
+
+    # Births ---------------------------------------------------------------------------------------
+
+    def _prompt(self, held: HeldFrame, left: list[_Found], anchors: dict[int, Prompt]) -> set[int]:
+        """Anchor known objects, and start new ones from detections that belong to none.
+
+        Returns:
+            Keys of objects that such detections turned out to be.
+        """
+        candidates = {next(self._keys): f for f in left[: self._config.max_objects]}
+        prompts = {key: f.prompt(key) for key, f in candidates.items()}
+        if not prompts and not anchors:
+            return set()
+        if held.features is None:
+            self._propagate(held)
+        assert held.features is not None
+        prompted = self._engine.condition(held.features, [*anchors.values(), *prompts.values()])
+        outlines = visible_outlines(prompted, self._clock)
+        for key in anchors:
+            held.rows.pop(key, None)
+            if key in outlines:
+                self._see(held, self._tracks[key], outlines[key], detected=True)
+        known = held.outlines()
+        new = [key for key in candidates if key in outlines]
+        everything = [*known.values(), *(outlines[key] for key in new)]
+        labels = [held.rows[key].track.label for key in known] + [candidates[key].label for key in new]
+        iou = outline_iou(everything[len(known) :], everything, *self._size)
+        accepted = [new[i] for i in newcomers(iou, [outline.area for outline in everything], labels)]
+        born = accepted[: self._make_room(held, len(accepted))]
+        for key in set(candidates).difference(born):
+            self._engine.remove(key)
+        for key in born:
+            track = Track(key, candidates[key].label, candidates[key].score, held.frame.time_s)
+            self._tracks[key] = track
+            self._see(held, track, outlines[key], detected=True)
+        self._fill(held, {key: (self._tracks[key], prompts[key]) for key in born})
+        same = iou[:, : len(known)].max(axis=0, initial=0) >= SAME_IOU
+        return {key for key, is_same in zip(known, same.tolist(), strict=True) if is_same}
+
+    def _make_room(self, held: HeldFrame, wanted: int) -> int:
+        """How many objects can be born; those longest out of sight give way."""
+        most = self._config.max_objects
+        excess = max(len(self._tracks) + wanted - most, 0)
+        unseen = sorted(
+            (t for key, t in self._tracks.items() if key not in held.rows), key=lambda t: t.seen_s
+        )
+        for track in unseen[:excess]:
+            self._end(track.key)
+        self._forgotten += len(unseen[:excess])
+        self._refused += max(excess - len(unseen), 0)
+        if excess:
+            self.warnings = (
+                f"max_objects of {most} was reached: {self._forgotten} objects out of sight were forgotten early, "
+                f"{self._refused} detections started no object; raise max_objects to follow more",
+            )
+        return most - len(self._tracks)
+
+    def _fill(self, held: HeldFrame, born: dict[int, tuple[Track, Prompt]]) -> None:
+        """Follow new objects backwards; there is nothing to do where the detector ran on the frame before."""
+        frames = self._window.backwards(self._open_from, held.no)
+        if born and frames:
+            assert held.features is not None
+            fill_backwards(
+                self._new_engine(len(born)),
+                born,
+                held.features,
+                frames,
+                self._source,
+                self._config.batch_size,
+                self._clock,
+            )
+
+    # Small parts ----------------------------------------------------------------------------------
+
+    def _new_engine(self, capacity: int = 8) -> Sam2Engine:
+        return Sam2Engine(
+            self._stages,
+            self._size,
+            memory=self._config.memory,
+            capacity=capacity,
+            resizer="device" if self._stages.device.type == "cuda" else "pil",
+        )
+
+    def _end(self, key: int) -> None:
+        del self._tracks[key], self._places[key]
+        self._engine.remove(key)
+
+    def _end_twins(self, held: HeldFrame) -> None:
+        """End one of two objects whose masks have been the same for long."""
+        outlines = held.outlines()
+        overlap = box_iou(boxes_of(list(outlines.values())), boxes_of(list(outlines.values())))
+        np.fill_diagonal(overlap, 0)
+        # Masks that are the same have much the same boxes: few have to be compared.
+        keys = [key for key, close in zip(outlines, (overlap >= 0.5).any(axis=1), strict=True) if close]
+        near = [outlines[key] for key in keys]
+        for a, b, since in self._twins.update(held.no, keys, outline_iou(near, near, *self._size)):
+            if a in self._tracks and b in self._tracks:
+                loser = weaker(self._tracks[a], self._tracks[b])
+                self._window.forget(loser.key, since)
+                self._end(loser.key)
+
+    def _usable(self, detections: Detections) -> list[_Found]:
+        """Detections that have an area inside of the frame, best first."""
+        height, width = self._size
+        xyxy = clip_boxes(detections.xyxy, width, height)
+        outlines: list[Outline | None] = [None] * len(detections)
+        if detections.masks is not None:
+            with self._clock("encode"):
+                outlines = outlines_of(detections.masks)
+        found = []
+        for i in np.argsort(-detections.scores, kind="stable"):
+            mask = None if detections.masks is None else detections.masks[i]
+            has_area = box_areas(xyxy[i : i + 1])[0] > 0 if mask is None else outlines[i] is not None
+            if has_area:
+                score = float(detections.scores[i])
+                found.append(_Found(detections.labels[i], score, xyxy[i], mask, outlines[i]))
+        return found

@@ -63,9 +63,9 @@ class Window:
         """Hold one more frame."""
         self._frames.append(held)
 
-    def backwards(self, first_no: int) -> list[HeldFrame]:
-        """The frames from the newest back to number ``first_no``."""
-        return [held for held in reversed(self._frames) if held.no >= first_no]
+    def backwards(self, first_no: int, end_no: int) -> list[HeldFrame]:
+        """The frames from the one before number ``end_no`` back to ``first_no``."""
+        return [held for held in reversed(self._frames) if first_no <= held.no < end_no]
 
     def forget(self, key: int, first_no: int = 0) -> None:
         """Take back the rows of an object from frame ``first_no`` on."""

@@ -1,0 +1,54 @@
+"""The examples of the README run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from trackkit.datasets import make_scene, write_video
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_the_first_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed in range(2):
+        write_video(make_scene(seed, num_frames=5, colors=("red", "yellow")), tmp_path / f"{seed}.mp4")
+    (tmp_path / "videos.txt").write_text("0.mp4\n1.mp4\n")
+    names: dict[str, object] = {}
+    exec(blocks("python")[0], names)
+    assert len(names["results"].tracks) > 0  # type: ignore[attr-defined]
+    assert (tmp_path / "tracks.jsonl").read_bytes().count(b"\n") == 2
+    assert len(list((tmp_path / "annotated").iterdir())) == 2
+
+
+def test_the_sbatch_script_is_a_script(tmp_path: Path) -> None:
+    (script,) = blocks("bash")
+    assert script.startswith("#!/bin/bash\n#SBATCH")
+    path = tmp_path / "trackkit.sbatch"
+    path.write_text(script)
+    subprocess.run(["bash", "-n", str(path)], check=True)
+
+
+def test_dask_can_ask_slurm_for_workers() -> None:
+    dask_jobqueue = pytest.importorskip("dask_jobqueue")
+    example = blocks("python")[1]
+    call = re.search(r"cluster = (SLURMCluster\(.*?\))\ncluster", example, re.DOTALL)
+    assert call is not None
+    with eval(call[1], {"SLURMCluster": dask_jobqueue.SLURMCluster}) as cluster:
+        script = cluster.job_script()
+    assert "#SBATCH --gres=gpu:1" in script
+    assert "--lifetime" in script
+
+
+def test_links_lead_somewhere() -> None:
+    root = Path(__file__).parents[1]
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (root / target).exists(), target

@@ -1,0 +1,80 @@
+"""SAM 2 checkpoints in the official format, ``{"model": state_dict}``, loaded strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from trackkit.checkpoints import locate
+from trackkit.config import TrackConfig
+from trackkit.errors import CheckpointError
+from trackkit.releases import SAM2_RELEASES, Sam2Release, sam2_release
+from trackkit.trackers.sam2_model import SAM2Base, build_sam2_model
+from trackkit.weight_files import differences, first, read_weights
+
+_PATCH_EMBEDDING = "image_encoder.trunk.patch_embed.proj.weight"
+_BLOCK = "image_encoder.trunk.blocks."
+# SAM 2.1 has an embedding for "occluded" and positions in time for object pointers; SAM 2.0 has neither.
+_ONLY_IN_2_1 = ("no_obj_embed_spatial", "obj_ptr_tpos_proj.weight")
+
+
+def load_sam2(config: TrackConfig, device: str) -> SAM2Base:
+    """Load the SAM 2 model that ``config`` names; never uses the network.
+
+    Args:
+        config: ``sam_type`` is the architecture, ``model_path`` the file if it is given; see
+            :mod:`trackkit.checkpoints` for where it is looked for otherwise.
+        device: ``"cpu"`` or ``"cuda:0"``.
+
+    Returns:
+        The ``SAM2Base`` in eval mode, float32, without gradients.
+
+    Raises:
+        ConfigError: ``config.sam_type`` is unknown.
+        CheckpointError: The file is missing, cut, or not of that architecture.
+    """
+    return load_release(sam2_release(config.sam_type), locate(config), device)
+
+
+def load_release(release: Sam2Release, path: Path, device: str = "cpu") -> SAM2Base:
+    """Load a file as the given release.
+
+    Raises:
+        CheckpointError: The file is missing, cut, or not of that architecture.
+    """
+    weights = read_weights(path)
+    model = build_sam2_model(release.name, device=device)
+    problem = differences(weights, model.state_dict())
+    if problem:
+        msg = f"checkpoint {str(path)!r} is not {release.name}: {problem}. {_advice(release, weights)}"
+        raise CheckpointError(msg)
+    model.load_state_dict(weights)
+    return model
+
+
+def identify(weights: Mapping[str, Tensor]) -> Sam2Release | None:
+    """The release that weights look like, by the size of their image encoder; None where they are others."""
+    embedding = weights.get(_PATCH_EMBEDDING)
+    if embedding is None:
+        return None
+    embed_dim = embedding.shape[0]
+    blocks = len({key.removeprefix(_BLOCK).partition(".")[0] for key in weights if key.startswith(_BLOCK)})
+    family = "sam2.1_" if any(key in weights for key in _ONLY_IN_2_1) else "sam2_"
+    same = (r for r in SAM2_RELEASES.values() if (r.embed_dim, r.blocks) == (embed_dim, blocks))
+    return next((release for release in same if release.name.startswith(family)), None)
+
+
+def _advice(release: Sam2Release, weights: Mapping[str, Tensor]) -> str:
+    looks_like = identify(weights)
+    if looks_like == release:
+        return (
+            "It was changed or is damaged: get the released file with "
+            f"`trackkit models fetch {release.name}`, and leave --model-path out"
+        )
+    if looks_like:
+        return f"This looks like {looks_like.name}: pass --sam-type {looks_like.name}, or another file"
+    if _PATCH_EMBEDDING in weights:
+        return "This looks like a SAM 2 of a size that was not released: only released sizes can be loaded"
+    return f"This is no SAM 2 checkpoint (its weights are {first(weights)}): name another file"
