@@ -8,7 +8,7 @@ drifting masks and masks that fall together are judged by overlaps of masks, aft
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TypeAlias
 
@@ -27,6 +27,8 @@ COVERED = 0.6
 SAME_IOU = 0.8
 #: Frames in a row that two masks have to be the same before one of the objects goes.
 TWIN_FRAMES = 10
+#: Frames after a birth in which an object of its class that is out of sight may turn out to be the same.
+COMEBACK_FRAMES = 20
 #: Runs of the detector that see nothing of a visible newcomer before it counts as a ghost.
 GHOST_RUNS = 3
 #: Seconds for which an object that went out of sight can be detected again at the place where it was last seen.
@@ -45,7 +47,11 @@ class Track:
         key: Names it inside of the tracker; grows with time, never reused.
         label: Class of the detection that it was born from; it never changes.
         score: Of the last matched detection.
-        seen_s: When it was last visible, seconds.
+        born_no: Number of the frame in which it was born.
+        seen_no: Number of the last frame in which it was visible,
+        seen_s: and its time, seconds.
+        back_no: Number of the frame in which it came into sight last,
+        lost_no: and of the one before in which it had gone out of sight; ``born_no`` where it never did.
         hits: Detections that were matched to it; the one that it was born from is the first.
         misses: Runs of the detector that did not see it although it was visible.
         drifts: Matches in a row with an IoU below ``DRIFT_IOU``.
@@ -55,11 +61,24 @@ class Track:
     key: int
     label: str
     score: float
+    born_no: int
+    seen_no: int = field(init=False)
     seen_s: float
+    back_no: int = field(init=False)
+    lost_no: int = field(init=False)
     hits: int = 1
     misses: int = 0
     drifts: int = 0
     obj_id: int | None = None
+
+    def __post_init__(self) -> None:
+        self.seen_no = self.back_no = self.lost_no = self.born_no
+
+    def see(self, frame_no: int, time_s: float) -> None:
+        """It is visible in this frame."""
+        if frame_no > self.seen_no + 1:
+            self.lost_no, self.back_no = self.seen_no, frame_no
+        self.seen_no, self.seen_s = frame_no, time_s
 
     @property
     def is_confirmed(self) -> bool:
@@ -70,6 +89,11 @@ class Track:
     def is_ghost(self) -> bool:
         """Whether the detector had its chances, and only ever saw it once."""
         return not self.is_confirmed and self.misses >= GHOST_RUNS
+
+    def was_away(self, frame_no: int) -> bool:
+        """Whether it is out of sight, or came back a moment ago."""
+        came_back = self.back_no > self.lost_no and frame_no - self.back_no <= TWIN_FRAMES
+        return self.seen_no < frame_no or came_back
 
     def match(self, score: float, iou: float) -> bool:
         """A detection was matched; tells whether the mask has drifted off, and begins to count anew if so."""
@@ -169,6 +193,21 @@ class Twins:
         same = [(keys[i], keys[j]) for i, j in combinations(range(len(keys)), 2) if iou[i, j] >= SAME_IOU]
         self._since = {pair: self._since.get(pair, frame_no) for pair in same}
         return [(*pair, since) for pair, since in self._since.items() if frame_no - since + 1 >= TWIN_FRAMES]
+
+
+def has_come_back(older: Track, younger: Track, since: int) -> bool:
+    """Whether twins are one object: born anew from a detection while the model had not yet found it again.
+
+    So it is if the older one was out of sight when the younger one was born, and came into sight at the place of
+    the younger one: their masks were the same soon after.
+
+    Args:
+        older: The twin with the lower key.
+        younger: The other one.
+        since: The first frame in which they were the same.
+    """
+    was_away = older.lost_no < younger.born_no <= older.back_no
+    return was_away and older.label == younger.label and since - older.back_no <= TWIN_FRAMES
 
 
 def weaker(a: Track, b: Track) -> Track:

@@ -20,7 +20,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from huggingface_hub import constants, hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
@@ -37,11 +37,15 @@ from trackkit.releases import (
     sam2_release,
 )
 
+if TYPE_CHECKING:
+    from trackkit.trackers.sam2_model import SAM2Base
+
 FetchProgress: TypeAlias = Callable[[str, int, int], None]
 """Called with what is fetched, bytes so far, and bytes in all (0 where that is not known yet)."""
 
 CHECKPOINT_FOLDER = Path("models/sam2/checkpoints")
 MODELS_VARIABLE = "TRACKKIT_MODELS"
+SLOW_SECONDS_PER_FRAME = 1.0
 
 
 # All that loading needs; the hub also has the same weights as pickles, which are never read.
@@ -72,6 +76,25 @@ def locate(config: TrackConfig) -> Path:
     if found is None:
         raise _not_found(release)
     return found
+
+
+def load_sam2(config: TrackConfig, device: str) -> SAM2Base:
+    """Load the SAM 2 model that ``config`` names; never uses the network.
+
+    Args:
+        config: ``sam_type`` is the architecture, ``model_path`` the file where it is given.
+        device: ``"cpu"`` or ``"cuda:0"``.
+
+    Returns:
+        The ``SAM2Base`` in eval mode, float32, without gradients.
+
+    Raises:
+        ConfigError: ``config.sam_type`` is unknown.
+        CheckpointError: The file is missing, cut, or not of that architecture.
+    """
+    from trackkit.trackers.sam2_checkpoint import load_release
+
+    return load_release(sam2_release(config.sam_type), locate(config), device)
 
 
 def fetch(config: TrackConfig, progress: FetchProgress | None = None) -> Path:
@@ -314,6 +337,26 @@ def list_models() -> list[ModelStatus]:
         ModelStatus(*model, _weights_file(model[-1]).stat().st_size if model[-1] else None)
         for model in models
     ]
+
+
+def cpu_speed_warning(config: TrackConfig, seconds_per_frame: float) -> str | None:
+    """What to say where SAM 2 turns out slow on a CPU; None where it is quick enough or not used.
+
+    Args:
+        config: What runs.
+        seconds_per_frame: Measured on the first frames.
+    """
+    if config.tracker != "sam2" or seconds_per_frame < SLOW_SECONDS_PER_FRAME:
+        return None
+    release = sam2_release(config.sam_type)
+    smallest = min(SAM2_RELEASES.values(), key=lambda other: other.parameters)
+    smaller = f"--sam-type {smallest.name} has {smallest.megabytes / release.megabytes:.0%} of its weights, "
+    return (
+        f"{release.name} takes {seconds_per_frame:.1f} s a frame on this CPU, "
+        f"{seconds_per_frame / 3.6:.1f} hours for 1000 frames: "
+        f"{smaller if release.parameters > 2 * smallest.parameters else ''}"
+        "--fps takes fewer frames, and --preset color needs no SAM 2"
+    )
 
 
 def _weights_file(path: Path) -> Path:

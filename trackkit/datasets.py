@@ -353,7 +353,7 @@ def iter_frames(scene: Scene) -> Iterator[tuple[Image, GroundTruthFrame]]:
 
 
 def write_video(scene: Scene, path: str | Path) -> Path:
-    """Write the scene as a video file; the ending of ``path`` decides the format.
+    """Write the scene as an MP4.
 
     Raises:
         VideoWriteError: The file cannot be written.

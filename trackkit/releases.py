@@ -93,13 +93,13 @@ GROUNDING_DINO_RELEASES = {
     for release in (
         GroundingDinoRelease(
             "IDEA-Research/grounding-dino-base",
-            0,
+            232_313_216,
             "groundingdino_swinb_cogcoor.pth",
             "46270f7a822e6906b655b729c90613e48929d0f2bb8b9b76fd10a856f3ac6ab7",
         ),
         GroundingDinoRelease(
             "IDEA-Research/grounding-dino-tiny",
-            0,
+            172_249_090,
             "groundingdino_swint_ogc.pth",
             "3b3ca2563c77c69f651d7bd133e97139c186df06231157a64c507099c52bc799",
         ),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from time import monotonic
 
 from distributed import Client, Future, KilledWorker, as_completed
 from distributed.client import FutureCancelledError
@@ -14,6 +16,7 @@ from trackkit.structures import VideoFailure, VideoResult, VideoTask
 from trackkit.worker import run_task
 
 SCHEDULES = ("dynamic", "round-robin")
+WORKERS_INTERVAL_S = 1.0
 
 
 def run_tasks(
@@ -46,9 +49,9 @@ def run_tasks(
         completed = as_completed(_remember(running, submit(None)), loop=client.loop)
         for future in completed:
             task = running.pop(future.key)
+            completed.update(_remember(running, submit(future)))  # first of all: a worker is idle
             outcome = _outcome(future, task)
             future.release()
-            completed.update(_remember(running, submit(future)))
             yield outcome
     finally:
         client.cancel([Future(key, client) for key in running])
@@ -70,13 +73,15 @@ def _map(client: Client, tasks: list[VideoTask], host: str, worker: str | None =
 
 def _dynamic(client: Client, tasks: Iterable[VideoTask], host: str, expect: int) -> Submit:
     rest, running = iter(tasks), 0
+    window, counted = 0, -math.inf
 
     def submit(done: Future | None) -> Submitted:
-        nonlocal running
+        nonlocal running, window, counted
         running -= done is not None
         # One per worker, counted anew as workers come and go. A spare one would save the few milliseconds
         # until the next is there, but fail with the video that kills its worker: Dask blames all it holds.
-        window = max(expect, len(client.nthreads()))
+        if monotonic() > counted + WORKERS_INTERVAL_S:
+            window, counted = max(expect, len(client.nthreads())), monotonic()
         submitted = _map(client, list(islice(rest, max(0, window - running))), host)
         running += len(submitted)
         return submitted

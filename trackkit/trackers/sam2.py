@@ -16,7 +16,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from trackkit.association import RECOVERY_S, SAME_IOU, Track, Twins, match, newcomers, same_class, weaker
+from trackkit.association import (
+    COMEBACK_FRAMES,
+    RECOVERY_S,
+    SAME_IOU,
+    Track,
+    Twins,
+    has_come_back,
+    match,
+    newcomers,
+    same_class,
+    weaker,
+)
 from trackkit.geometry import box_areas, box_iou, clip_boxes
 from trackkit.structures import Detections, Frame, TrackedObjects, VideoInfo
 from trackkit.trackers.backfill import fill_backwards
@@ -132,7 +143,7 @@ class Sam2Tracker:
         self._places: dict[int, Outline] = {}  # where each of them was last seen
         self._twins = Twins()
         self._keys = count(1)
-        self._numbers = count()
+        self._frame_no = -1
         self._open_from = 0  # objects that are born later are filled in from this frame on
         self._forgotten = self._refused = 0
 
@@ -147,9 +158,8 @@ class Sam2Tracker:
                 self._step(*item, is_cut)
         else:
             self._step(frame, detections, False)
-        undecided = {key for key, track in self._tracks.items() if not track.is_confirmed}
         room = self._config.max_frames - len(self._cuts)
-        return self._window.release(undecided | self._twins.suspects, self._open_from, room)
+        return self._window.release(self._undecided(), self._open_from, room)
 
     def finish(self) -> list[TrackedObjects]:
         """See :class:`trackkit.trackers.Tracker`."""
@@ -157,10 +167,22 @@ class Sam2Tracker:
             self._step(*item, is_cut)
         return self._window.release(set(), self._open_from, room=0)
 
+    def _undecided(self) -> set[int]:
+        """Objects whose rows may yet be taken back or given to another one."""
+        now = self._frame_no
+        away = {track.label for track in self._tracks.values() if track.was_away(now)}
+        new = {
+            key
+            for key, track in self._tracks.items()
+            if not track.is_confirmed or (now - track.born_no < COMEBACK_FRAMES and track.label in away)
+        }
+        return new | self._twins.suspects
+
     # One frame ------------------------------------------------------------------------------------
 
     def _step(self, frame: Frame, detections: Detections | None, is_cut: bool) -> None:
-        held = HeldFrame(frame, next(self._numbers))
+        self._frame_no += 1
+        held = HeldFrame(frame, self._frame_no)
         self._window.append(held)
         if is_cut:
             self._open_from = held.no
@@ -186,7 +208,8 @@ class Sam2Tracker:
                 self._end(key)
 
     def _see(self, held: HeldFrame, track: Track, outline: Outline, *, detected: bool) -> None:
-        track.seen_s, self._places[track.key] = held.frame.time_s, outline
+        track.see(held.no, held.frame.time_s)
+        self._places[track.key] = outline
         held.rows[track.key] = Row(track, outline, track.score, detected)
 
     def _propagate(self, held: HeldFrame) -> Propagation:
@@ -269,7 +292,7 @@ class Sam2Tracker:
         for key in set(candidates).difference(born):
             self._engine.remove(key)
         for key in born:
-            track = Track(key, candidates[key].label, candidates[key].score, held.frame.time_s)
+            track = Track(key, candidates[key].label, candidates[key].score, held.no, held.frame.time_s)
             self._tracks[key] = track
             self._see(held, track, outlines[key], detected=True)
         self._fill(held, {key: (self._tracks[key], prompts[key]) for key in born})
@@ -333,8 +356,15 @@ class Sam2Tracker:
         keys = [key for key, close in zip(outlines, (overlap >= 0.5).any(axis=1), strict=True) if close]
         near = [outlines[key] for key in keys]
         for a, b, since in self._twins.update(held.no, keys, outline_iou(near, near, *self._size)):
-            if a in self._tracks and b in self._tracks:
-                loser = weaker(self._tracks[a], self._tracks[b])
+            if a not in self._tracks or b not in self._tracks:
+                continue
+            older, younger = (self._tracks[key] for key in sorted((a, b)))
+            if has_come_back(older, younger, since):
+                older.match(younger.score, 1.0)
+                self._window.rename(younger.key, older)
+                self._end(younger.key)
+            else:
+                loser = weaker(older, younger)
                 self._window.forget(loser.key, since)
                 self._end(loser.key)
 

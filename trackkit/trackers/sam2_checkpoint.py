@@ -7,10 +7,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from trackkit.checkpoints import locate
-from trackkit.config import TrackConfig
 from trackkit.errors import CheckpointError
-from trackkit.releases import SAM2_RELEASES, Sam2Release, sam2_release
+from trackkit.releases import SAM2_RELEASES, Sam2Release
 from trackkit.trackers.sam2_model import SAM2Base, build_sam2_model
 from trackkit.weight_files import differences, first, read_weights
 
@@ -20,26 +18,16 @@ _BLOCK = "image_encoder.trunk.blocks."
 _ONLY_IN_2_1 = ("no_obj_embed_spatial", "obj_ptr_tpos_proj.weight")
 
 
-def load_sam2(config: TrackConfig, device: str) -> SAM2Base:
-    """Load the SAM 2 model that ``config`` names; never uses the network.
+def load_release(release: Sam2Release, path: Path, device: str = "cpu") -> SAM2Base:
+    """Load a file as the given release.
 
     Args:
-        config: ``sam_type`` is the architecture, ``model_path`` the file if it is given; see
-            :mod:`trackkit.checkpoints` for where it is looked for otherwise.
+        release: The architecture.
+        path: A checkpoint in the official format.
         device: ``"cpu"`` or ``"cuda:0"``.
 
     Returns:
         The ``SAM2Base`` in eval mode, float32, without gradients.
-
-    Raises:
-        ConfigError: ``config.sam_type`` is unknown.
-        CheckpointError: The file is missing, cut, or not of that architecture.
-    """
-    return load_release(sam2_release(config.sam_type), locate(config), device)
-
-
-def load_release(release: Sam2Release, path: Path, device: str = "cpu") -> SAM2Base:
-    """Load a file as the given release.
 
     Raises:
         CheckpointError: The file is missing, cut, or not of that architecture.

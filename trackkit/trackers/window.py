@@ -73,6 +73,13 @@ class Window:
             if held.no >= first_no:
                 held.rows.pop(key, None)
 
+    def rename(self, key: int, track: Track) -> None:
+        """Give the rows of object ``key`` to another one, where that has none of its own."""
+        for held in self._frames:
+            row = held.rows.pop(key, None)
+            if row is not None:
+                held.rows.setdefault(track.key, row._replace(track=track))
+
     def keep_features(self, first_no: int, at_most: int) -> None:
         """Drop features of frames before ``first_no``, and all but the newest ``at_most``."""
         for k, held in enumerate(reversed(self._frames)):
