@@ -80,6 +80,19 @@ def test_progress_goes_up(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert events[-1].objects == result.tracks["obj_id"].nunique()
 
 
+def test_a_slow_cpu_says_so_early(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trackkit.tracking.PROGRESS_INTERVAL_S", 0.0)
+    monkeypatch.setattr("trackkit.checkpoints.SLOW_SECONDS_PER_FRAME", 0.0)
+    config = CONFIG.replace(tracker="sam2")  # only the name counts here
+    models = load_models(CONFIG, "cpu")
+    events: list[tk.Progress] = []
+    result = track_video(clip, config, models=models, on_progress=events.append)
+    noted = [event for event in events if event.notes]
+    assert noted[0].frames == 5
+    assert "s a frame on this CPU" in noted[0].notes[0]
+    assert "--sam-type sam2.1_hiera_tiny" in result.warnings[0]
+
+
 def test_a_truncated_video_keeps_its_frames(clip: Path, shared_dir: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.mp4"
     cut.write_bytes((shared_dir / "videos" / "02_cups.mp4").read_bytes()[:600_000])

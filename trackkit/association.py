@@ -1,8 +1,8 @@
 """Which detection is which object: matching, births, ghosts and twins. Pure NumPy and SciPy.
 
 Matching is the assignment of SORT (Bewley et al., arXiv 1602.00763): the Hungarian method on IoU. Births,
-drifting masks and masks that fall together are judged by overlaps of masks, after SAM2MOT (Jiang et al., arXiv
-2504.04519). Rows of all matrices are in the order of the arguments; overlaps are fractions from 0 to 1.
+drifting masks and masks that fall together are judged by overlaps of masks, after SAM2MOT (Jiang et al.,
+arXiv 2504.04519). Matrices are in the order of the arguments; overlaps are fractions from 0 to 1.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TWIN_FRAMES = 10
 COMEBACK_FRAMES = 20
 #: Runs of the detector that see nothing of a visible newcomer before it counts as a ghost.
 GHOST_RUNS = 3
-#: Seconds for which an object that went out of sight can be detected again at the place where it was last seen.
+#: Seconds for which an object that is out of sight can be found again where it was last seen.
 RECOVERY_S = 1.0
 #: A matched pair below this IoU has drifted apart,
 DRIFT_IOU = 0.6
@@ -142,8 +142,9 @@ def coverage(iou: Matrix, areas_a: npt.ArrayLike, areas_b: npt.ArrayLike) -> Mat
 def newcomers(iou: Matrix, areas: npt.ArrayLike, labels: Sequence[str]) -> list[int]:
     """Candidates that are none of the known objects, nor of the candidates before them.
 
-    One is known if objects of its class together cover ``COVERED`` of it (their shares are added up), or if one
-    of any class has an IoU of ``SAME_IOU`` with it. A wheel inside of a car is a newcomer where both are classes.
+    One is known if objects of its class together cover ``COVERED`` of it (their shares are added up), or if
+    one of any class has an IoU of ``SAME_IOU`` with it. A wheel inside of a car is a newcomer where both are
+    classes.
 
     Args:
         iou: ``(N, K + N)``, candidates by known objects and then candidates; the best candidate first.
@@ -196,10 +197,10 @@ class Twins:
 
 
 def has_come_back(older: Track, younger: Track, since: int) -> bool:
-    """Whether twins are one object: born anew from a detection while the model had not yet found it again.
+    """Whether twins are one object: born anew from a detection before the model had found it again.
 
-    So it is if the older one was out of sight when the younger one was born, and came into sight at the place of
-    the younger one: their masks were the same soon after.
+    So it is if the older one was out of sight when the younger one was born, and came into sight at the place
+    of the younger one: their masks were the same soon after.
 
     Args:
         older: The twin with the lower key.

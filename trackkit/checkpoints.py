@@ -349,7 +349,9 @@ def cpu_speed_warning(config: TrackConfig, seconds_per_frame: float) -> str | No
     if config.tracker != "sam2" or seconds_per_frame < SLOW_SECONDS_PER_FRAME:
         return None
     release = sam2_release(config.sam_type)
-    smallest = min(SAM2_RELEASES.values(), key=lambda other: other.parameters)
+    version = release.name.partition("_hiera_")[0]
+    family = [other for other in SAM2_RELEASES.values() if other.name.startswith(f"{version}_hiera_")]
+    smallest = min(family, key=lambda other: other.parameters)
     smaller = f"--sam-type {smallest.name} has {smallest.megabytes / release.megabytes:.0%} of its weights, "
     return (
         f"{release.name} takes {seconds_per_frame:.1f} s a frame on this CPU, "
@@ -385,6 +387,4 @@ def _progress_bars(what: str, progress: FetchProgress | None) -> Any:
 def _why(error: Exception) -> str:
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
-    if isinstance(error, HubHTTPError):
-        return f"the hub did not answer ({type(error).__name__})"
-    return f"fetching failed ({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})"
+    return f"fetching failed ({type(error.__cause__ or error).__name__})"

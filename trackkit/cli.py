@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from trackkit import __version__
-from trackkit.config import DTYPES, PRESETS, TrackConfig
+from trackkit.checkpoints import fetch_model, list_models
+from trackkit.config import DTYPES, MEMORIES, PRESETS, TrackConfig
 from trackkit.detectors import detector_names
 from trackkit.errors import TrackkitError
 from trackkit.job import Job
@@ -74,6 +75,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--num-workers", type=int, default=2, help="workers (default: %(default)s)")
     demo.set_defaults(command=_demo)
+    models = commands.add_parser("models", help="list, fetch and verify weights").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    listing = models.add_parser("list", help="released models, and which of them are here")
+    listing.set_defaults(command=_models_list)
+    for action, text, command in (
+        ("fetch", "download what is not here yet", _models_fetch),
+        ("verify", "load strictly, on the CPU, and compare checksums", _models_verify),
+    ):
+        parser_of_action = models.add_parser(action, help=text, description=f"{text.capitalize()}.")
+        parser_of_action.add_argument(
+            "name", help="sam2.1_hiera_large, a GroundingDINO hub name, a file, a folder"
+        )
+        parser_of_action.set_defaults(command=command)
     doctor = commands.add_parser(
         "doctor", help="what works on this machine", description="Say what works here, and what to do."
     )
@@ -118,11 +133,19 @@ def _add_track_options(parser: argparse.ArgumentParser) -> None:
         ("--text-threshold", float, "lowest score of a word of the prompt, 0 to 1"),
         ("--dtype", DTYPES, "precision of the models"),
         ("--batch-size", int, "frames the models take at once"),
+        ("--memory", MEMORIES, "what SAM 2 remembers of an object"),
+        ("--patience-s", float, "seconds for which SAM 2 remembers an object that is out of sight"),
+        ("--max-objects", int, "objects that SAM 2 follows at once"),
+        ("--compile", bool, "compile SAM 2: slow to start, then faster"),
+        ("--reanchor", bool, "prompt SAM 2 anew where a mask has drifted off the detections"),
+        ("--scene-cuts", bool, "end all objects where a new scene begins"),
     ):
         default = getattr(defaults, flag[2:].replace("-", "_"))
         text = text if default is None else f"{text} (default: {default})"
         if isinstance(kind, tuple):
             add(flag, choices=kind, default=argparse.SUPPRESS, help=text)
+        elif kind is bool:
+            add(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
         else:
             add(flag, type=kind, metavar=kind.__name__.upper(), default=argparse.SUPPRESS, help=text)
     add("--preset", choices=sorted(PRESETS), help="a set of these options; color needs no weights and no GPU")
@@ -228,6 +251,34 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
     ):
         console.print(f"  {path}  {what}", markup=False, highlight=False)
     return code
+
+
+def _models_list(options: argparse.Namespace, console: Console) -> int:
+    table = Table(
+        "model", "kind", "parameters", "size", "where", title="trackkit models", title_justify="left"
+    )
+    for model in list_models():
+        size = "" if model.size_bytes is None else f"{model.size_bytes / 2**20:.0f} MiB"
+        place = "not here" if model.path is None else str(model.path)
+        table.add_row(model.name, model.kind, f"{model.parameters / 1e6:.0f} M", size, place)
+    console.print(table)
+    return OK
+
+
+def _models_fetch(options: argparse.Namespace, console: Console) -> int:
+    console.print(str(fetch_model(options.name)), markup=False, highlight=False)
+    return OK
+
+
+def _models_verify(options: argparse.Namespace, console: Console) -> int:
+    from trackkit.verify import verify
+
+    found = verify(options.name)
+    released = {True: "bit for bit a released file", False: "no released file", None: "no checksum to compare"}
+    console.print(f"{found.path} loads strictly as {found.model}", markup=False, highlight=False)
+    console.print(f"{found.keys} tensors, {found.parameters:,} weights ({', '.join(found.dtypes)})")
+    console.print(f"sha256 {found.sha256}: {released[found.released]}", highlight=False)
+    return OK
 
 
 def _doctor(options: argparse.Namespace, console: Console) -> int:

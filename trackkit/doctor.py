@@ -13,8 +13,6 @@ from pathlib import Path
 
 from trackkit.config import TrackConfig
 
-CHECKPOINTS = Path("models/sam2/checkpoints")
-
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -41,8 +39,7 @@ def examine(folder: Path | None = None) -> Iterator[Check]:
     yield _dask_cuda()
     yield from _gpus()
     yield from _codecs()
-    yield _detector_weights()
-    yield _sam2_weights()
+    yield from _weights()
     yield _writable("results folder", folder or Path.cwd())
     yield _writable("temporary folder", Path(tempfile.gettempdir()))
 
@@ -102,25 +99,20 @@ def _codecs() -> Iterator[Check]:
             yield Check(label, True, "present")
 
 
-def _detector_weights() -> Check:
-    from huggingface_hub import try_to_load_from_cache
+def _weights() -> Iterator[Check]:
+    from trackkit.checkpoints import list_models
 
-    model = TrackConfig("object").detector_model
-    if isinstance(try_to_load_from_cache(model, "config.json"), str):
-        return Check("GroundingDINO weights", True, f"{model} is in the cache")
-    advice = (
-        f"`hf download {model}` fetches them (700 MB), or --detector-model names a folder; "
-        "--preset color needs none"
-    )
-    return Check("GroundingDINO weights", None, f"{model} is not in the cache", advice)
-
-
-def _sam2_weights() -> Check:
-    found = sorted(path.name for path in CHECKPOINTS.glob("*.pt"))
-    if found:
-        return Check("SAM 2 weights", True, ", ".join(found))
-    advice = "put sam2.1_hiera_*.pt there, or name one with --model-path; --preset color needs none"
-    return Check("SAM 2 weights", None, f"none in {CHECKPOINTS}", advice)
+    defaults = TrackConfig("object")
+    models = list_models()
+    for kind, wanted in (("GroundingDINO", defaults.detector_model), ("SAM 2", defaults.sam_type)):
+        here = [model.name for model in models if model.kind == kind and model.path is not None]
+        advice = f"`trackkit models fetch {wanted}` gets the default; --preset color needs none"
+        yield Check(
+            f"{kind} weights",
+            True if here else None,
+            ", ".join(here) or "none found",
+            advice if not here else "",
+        )
 
 
 def _writable(name: str, folder: Path) -> Check:

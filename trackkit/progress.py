@@ -33,6 +33,7 @@ class RunDisplay:
         self._frames = self._objects = 0
         self._bars: Bars | None = None
         self._running: dict[str, TaskID] = {}
+        self._noted: set[str] = set()
         if console.is_terminal:
             self._bars = Bars(
                 TextColumn("{task.description}"),
@@ -57,7 +58,11 @@ class RunDisplay:
             self._bars.stop()
 
     def report(self, progress: Progress) -> None:
-        """Move the bar of a running video; without a terminal nothing is shown."""
+        """Move the bar of a running video; without a terminal only what it notes is shown, once."""
+        for note in progress.notes:
+            if note not in self._noted:
+                self._noted.add(note)
+                self._print(f"note: {progress.video_path}: {note}")
         if self._bars is None:
             return
         bar = self._running.get(progress.video_path)
@@ -82,15 +87,17 @@ class RunDisplay:
             self._frames += frames
             self._objects += objects
             line = f"{frames} frames, {objects} objects, {frames / outcome.seconds['total']:.1f} frames/s"
-            notes = [*outcome.warnings, *([f"truncated: {outcome.truncated}"] if outcome.truncated else [])]
+            warnings = [w for w in outcome.warnings if w not in self._noted]
+            notes = [*warnings, *([f"truncated: {outcome.truncated}"] if outcome.truncated else [])]
             line = "; ".join([line, *notes])
-        self._console.print(
-            f"[{self._status.total()}/{self._total}] {path}: {line}", markup=False, highlight=False
-        )
+        self._print(f"[{self._status.total()}/{self._total}] {path}: {line}")
         if self._bars is not None:
             self._bars.advance(self._videos)
             if path in self._running:
                 self._bars.remove_task(self._running.pop(path))
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False)
 
     @property
     def failed(self) -> int:

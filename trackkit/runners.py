@@ -124,7 +124,8 @@ class ClusterRunner:
             return
 
         def hear(event: tuple[float, dict[str, Any]]) -> None:
-            on_progress(Progress(**event[1]["progress"]))
+            fields = event[1]["progress"]
+            on_progress(Progress(**{**fields, "notes": tuple(fields["notes"])}))
 
         self.client.subscribe_topic(PROGRESS_TOPIC, hear)
         try:

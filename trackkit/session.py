@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from distributed import Client
 
+from trackkit.checkpoints import prepare_weights
 from trackkit.cluster import ANY_PORT, LOCALHOST, choose_gpus, start_cluster
 from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError
@@ -81,9 +82,12 @@ class Session:
                     config, _device_of_workers(device, gpu_ids), given[0], schedule=schedule, **options
                 )
             elif num_workers == 0:
-                runner = InProcessRunner(config, _device_here(device, gpu_ids))
+                here = _device_here(device, gpu_ids)
+                prepare_weights(config)
+                runner = InProcessRunner(config, here)
             else:
                 slots = choose_gpus(device, gpu_ids, num_workers)
+                prepare_weights(config)  # once, before the workers look for them
                 cluster = start_cluster(
                     slots, num_workers=num_workers, host=host, dashboard_address=dashboard_address
                 )
@@ -197,7 +201,7 @@ def _device_of_workers(device: str | None, gpu_ids: Sequence[int] | None) -> str
     """Where workers of a cluster that is already there load their models; None leaves it to them."""
     if gpu_ids or device not in (None, "cpu", "cuda"):
         asked = f"gpu_ids {list(gpu_ids)}" if gpu_ids else f"device {device!r}"
-        msg = f"{asked} was given, but the workers of the cluster that is already there have theirs: leave it out"
+        msg = f"{asked} was given, but workers of a cluster that is already there have theirs: leave it out"
         raise ConfigError(msg)
     return "cuda:0" if device == "cuda" else device
 

@@ -208,6 +208,7 @@ class Progress:
         objects: Objects seen so far.
         seconds: Wall seconds per stage so far.
         gpu: GPU of the worker.
+        notes: What the user should know while the video runs.
     """
 
     video_path: str
@@ -217,3 +218,4 @@ class Progress:
     objects: int
     seconds: dict[str, float] = field(default_factory=dict)
     gpu: str | None = None
+    notes: tuple[str, ...] = ()

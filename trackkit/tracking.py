@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from trackkit.checkpoints import cpu_speed_warning
 from trackkit.clock import StageClock
 from trackkit.config import TrackConfig
 from trackkit.detectors import Detector, load_detector
@@ -26,6 +27,7 @@ from trackkit.video_writer import VideoWriter
 
 ProgressCallback = Callable[[Progress], None]
 PROGRESS_INTERVAL_S = 0.1
+ADVISE_AFTER_FRAMES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,13 @@ def track_video(
             reader = stack.enter_context(VideoReader(task.source, fps=config.fps))
         annotated = stack.enter_context(_AnnotatedVideo(task, reader, clock))
         tracker = models.tracker.start(reader.info, clock)
-        report = _Reporter(task, reader.expected_frames, clock, on_progress)
-        for objects in _follow(reader, models.detector, tracker, config, clock):
+        report = _Reporter(task, config, models.device, reader.expected_frames, clock, on_progress)
+        for objects in _follow(reader, models.detector, tracker, config, clock, report):
             idx.append(objects.frame.idx)
             time_s.append(objects.frame.time_s)
             table.add(objects)
             annotated.write(objects)
-            report(len(idx), objects)
+            report.settled(objects)
     return VideoResult(
         task=task,
         info=reader.info,
@@ -101,12 +103,17 @@ def track_video(
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,  # KiB on Linux
         peak_gpu_mb=_peak_gpu_mb(models.device),
         truncated=reader.truncated,
-        warnings=(*reader.warnings, *tracker.warnings),
+        warnings=(*reader.warnings, *tracker.warnings, *report.advice),
     )
 
 
 def _follow(
-    reader: VideoReader, detector: Detector, tracker: Tracker, config: TrackConfig, clock: StageClock
+    reader: VideoReader,
+    detector: Detector,
+    tracker: Tracker,
+    config: TrackConfig,
+    clock: StageClock,
+    report: _Reporter,
 ) -> Iterator[TrackedObjects]:
     """The heart: frames in, settled objects out, a window of ``batch_size`` frames at a time."""
     processed = 0
@@ -122,6 +129,7 @@ def _follow(
             with clock("track"):
                 settled = tracker.update(frame, detections.get(frame.idx))
             yield from settled
+            report.processed()
     with clock("track"):
         settled = tracker.finish()
     yield from settled
@@ -169,20 +177,34 @@ class _Reporter:
     """Calls ``on_progress`` often enough for a bar, seldom enough to cost nothing."""
 
     def __init__(
-        self, task: VideoTask, total: int, clock: StageClock, on_progress: ProgressCallback | None
+        self,
+        task: VideoTask,
+        config: TrackConfig,
+        device: str,
+        total: int,
+        clock: StageClock,
+        on_progress: ProgressCallback | None,
     ) -> None:
-        self._task, self._total, self._clock, self._on_progress = task, total, clock, on_progress
-        self._objects = 0
+        self._task, self._config, self._device = task, config, device
+        self._total, self._clock, self._on_progress = total, clock, on_progress
+        self._frames = self._objects = 0
+        self._started = perf_counter()
         self._next = 0.0
+        self.advice: tuple[str, ...] = ()
 
-    def __call__(self, frames: int, objects: TrackedObjects) -> None:
+    def settled(self, objects: TrackedObjects) -> None:
         self._objects = max(self._objects, int(objects.obj_ids.max(initial=0)))
-        if self._on_progress is not None and perf_counter() >= self._next:
-            self._next = perf_counter() + PROGRESS_INTERVAL_S
-            seconds = dict(self._clock.seconds)
-            self._on_progress(
-                Progress(self._task.video_path, "local", frames, self._total, self._objects, seconds)
-            )
+
+    def processed(self) -> None:
+        self._frames += 1
+        now = perf_counter()
+        if self._frames == ADVISE_AFTER_FRAMES and self._device == "cpu":
+            advice = cpu_speed_warning(self._config, (now - self._started) / self._frames)
+            self.advice = () if advice is None else (advice,)
+        if self._on_progress is not None and now >= self._next:
+            self._next = now + PROGRESS_INTERVAL_S
+            counts = (self._frames, self._total, self._objects, dict(self._clock.seconds))
+            self._on_progress(Progress(self._task.video_path, "local", *counts, notes=self.advice))
 
 
 def _reset_peak_gpu(device: str) -> None:

@@ -14,17 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import constants, snapshot_download
-from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError: of httpx or httpx2
-    HFValidationError,
-    HTTPError,
-    RepositoryNotFoundError,
-    StrictDataclassError,
-)
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torchvision.ops import batched_nms, box_convert, clip_boxes_to_image, nms
 from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoProcessor
 
+from trackkit.checkpoints import fetch_detector, how_to_get_detector
 from trackkit.config import TrackConfig
 from trackkit.errors import CheckpointError, ConfigError, PromptError
 from trackkit.structures import Detections, Image
@@ -43,7 +38,17 @@ ANY_CLASS_IOU = 0.9
 _PAD, _CLS, _SEP, _PERIOD, _QUESTION_MARK = 0, 101, 102, 1012, 1029
 _DELIMITERS = {_PAD, _CLS, _SEP, _PERIOD, _QUESTION_MARK}
 
-_FILES = ["*.json", "*.txt", "*.safetensors"]
+# What transformers was seen to raise over files that are missing, cut, or edited by hand.
+_LOADING_ERRORS = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    SafetensorError,
+    StrictDataclassError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,6 @@ class GroundingDinoDetector:
         config: The classes, the thresholds and the dtype.
 
     Raises:
-        ConfigError: The device cannot compute in the dtype.
         PromptError: A class is too long, or has no word that the model knows.
     """
 
@@ -105,13 +109,12 @@ class GroundingDinoDetector:
 
     @classmethod
     def from_config(cls, config: TrackConfig, device: str) -> GroundingDinoDetector:
-        """Load ``config.detector_model``, a folder or a name on the Hugging Face hub, onto ``device``.
+        """Load ``config.detector_model``, a folder, a ``.pth`` or a hub name, onto ``device``.
 
         Only safetensors are read and no code of the checkpoint is run.
 
         Raises:
             CheckpointError: The weights are missing, cut, or of another model.
-            ConfigError: The device cannot compute in ``config.dtype``.
             PromptError: A class is too long, or has no word that the model knows.
         """
         model, processor = load_model(config.detector_model)
@@ -205,12 +208,27 @@ def load_model(name: str) -> tuple[Any, Any]:
     """Load the model (float32, on the CPU) and its processor.
 
     Args:
-        name: A folder, or a name on the Hugging Face hub, which is fetched unless it is in the cache.
+        name: A folder, a ``.pth`` of the reference repository, or a name on the Hugging Face hub, which is
+            fetched unless it is in the cache.
 
     Raises:
         CheckpointError: The weights are missing, cut, or of another model.
     """
-    folder = _find_folder(name)
+    path = fetch_detector(name)
+    model, processor = _load_reference(path) if path.is_file() else _load_folder(name, path)
+    if processor.tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]", "."]) != [_CLS, _SEP, _PERIOD]:
+        raise _broken(name, "its tokenizer files are missing or of another model")
+    return model, processor
+
+
+def _load_reference(path: Path) -> tuple[Any, Any]:
+    from trackkit.detectors import grounding_dino_checkpoint
+
+    processor = grounding_dino_checkpoint.load_reference_processor(path)
+    return grounding_dino_checkpoint.load_reference_checkpoint(path), processor
+
+
+def _load_folder(name: str, folder: Path) -> tuple[Any, Any]:
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if config.model_type not in MODEL_TYPES:
@@ -226,59 +244,23 @@ def load_model(name: str) -> tuple[Any, Any]:
             ignore_mismatched_sizes=True,  # refused below, with a message that names them
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError, StrictDataclassError) as error:
-        raise _broken(name, f"{error}".strip().partition("\n")[0]) from error
+    except _LOADING_ERRORS as error:
+        raise _broken(name, f"{type(error).__name__}: {error}".partition("\n")[0]) from error
     # transformers fills with random numbers what it does not find, and goes on with an empty vocabulary.
     bad = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     if bad:
         msg = f"{len(bad)} weights are missing or of another size, the first is {bad[0]}"
         raise _broken(name, msg)
-    if processor.tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]", "."]) != [_CLS, _SEP, _PERIOD]:
-        raise _broken(name, "its tokenizer files are missing or of another model")
     return model, processor
-
-
-def _find_folder(name: str) -> Path:
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    try:
-        # One look at the hub for all files, none at all later; without network what is cached is taken.
-        return Path(snapshot_download(name, allow_patterns=_FILES))
-    except HFValidationError as error:
-        msg = (
-            f"detector_model {name!r} is no folder, nor a hub name such as {RELEASED_MODEL!r}: "
-            "give one of the two; --detector color needs no weights"
-        )
-        raise CheckpointError(msg) from error
-    except RepositoryNotFoundError as error:
-        msg = (
-            f"detector_model {name!r} is no folder here, and the Hugging Face hub has no such model or wants "
-            "a login: correct the name, or run `hf auth login`"
-        )
-        raise CheckpointError(msg) from error
-    except (OSError, HTTPError) as error:
-        cause = type(error.__cause__ or error).__name__
-        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"fetching it failed ({cause})"
-        msg = (
-            f"detector_model {name!r} is no folder here and not in the Hugging Face cache, and {why}: "
-            f"on a machine with network run `{_download(name)}`, copy that folder here and give its path "
-            "as --detector-model; --detector color needs no weights"
-        )
-        raise CheckpointError(msg) from error
 
 
 def _broken(name: str, reason: str) -> CheckpointError:
     msg = (
         f"detector_model {name!r} cannot be loaded: {reason}. Expected config.json, model.safetensors "
-        "(pickled .bin and .pth weights are not read), tokenizer and processor files: fetch the whole folder "
-        f"again, for instance with `{_download(RELEASED_MODEL)}`"
+        "(pickled .bin weights are not read), tokenizer and processor files: fetch the whole folder "
+        f"again, for instance with `{how_to_get_detector(RELEASED_MODEL)}`"
     )
     return CheckpointError(msg)
-
-
-def _download(name: str) -> str:
-    return f"hf download {name} --exclude '*.bin' --local-dir {Path(name).name}"
 
 
 def _compute_dtype(name: str, device: torch.device) -> torch.dtype:

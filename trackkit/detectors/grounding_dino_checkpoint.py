@@ -53,8 +53,8 @@ def _under(source: str, target: str, names: Mapping[str, str]) -> list[tuple[str
     return [(source + re.escape(old) + r"(?=\.|$)", target + new) for old, new in names.items()]
 
 
-# The beginning of a name, and what it becomes; the first that fits. With a ``*`` one tensor becomes three, its
-# rows are those of query, key and value in this order.
+# The beginning of a name, and what it becomes; the first that fits. With a ``*`` one tensor becomes three:
+# its rows are those of query, key and value, in this order.
 RULES: tuple[tuple[str, str], ...] = (
     # Swin. The order of the four patches that a merging layer joins is the same in both.
     *_under(

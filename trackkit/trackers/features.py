@@ -10,10 +10,10 @@ from trackkit.trackers.window import HeldFrame
 
 
 class FeatureSource:
-    """Encodes a frame when its features are asked for, together with those that were announced after it.
+    """Encodes a frame when its features are asked for, together with those announced after it.
 
-    What nobody asks for is never encoded: a video in which there is nothing to follow costs no encoding. Holds
-    the features of one batch.
+    What nobody asks for is never encoded: a video in which there is nothing to follow costs no encoding.
+    Holds the features of one batch.
 
     Args:
         engine: Encodes.

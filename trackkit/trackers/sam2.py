@@ -2,18 +2,16 @@
 
 On a frame where the detector ran, all objects are propagated first; then its detections are matched to them.
 What is left over is born there, and followed backwards to where it appeared since the detector ran last. The
-frames of the last moments are held back, so that what proves wrong later never shows: see :class:`Sam2Tracker`.
+latest frames are held back, so that what soon proves wrong never shows: see :class:`Sam2Tracker`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from trackkit.association import (
@@ -28,13 +26,14 @@ from trackkit.association import (
     same_class,
     weaker,
 )
-from trackkit.geometry import box_areas, box_iou, clip_boxes
+from trackkit.geometry import box_iou
 from trackkit.structures import Detections, Frame, TrackedObjects, VideoInfo
 from trackkit.trackers.backfill import fill_backwards
+from trackkit.trackers.candidates import Candidate, candidates_of, overlaps
 from trackkit.trackers.features import FeatureSource
-from trackkit.trackers.outlines import Outline, boxes_of, outline_iou, outlines_of, visible_outlines
+from trackkit.trackers.outlines import Outline, boxes_of, outline_iou, visible_outlines
 from trackkit.trackers.sam2_engine import Propagation, Sam2Engine, Sam2Stages
-from trackkit.trackers.sam2_prompts import BoxPrompt, MaskPrompt, Prompt
+from trackkit.trackers.sam2_prompts import Prompt
 from trackkit.trackers.scene_cuts import FLASH_FRAMES, SceneCuts
 from trackkit.trackers.window import HeldFrame, Row, Window
 
@@ -85,44 +84,33 @@ def _autocast_dtype(name: str, device: str) -> torch.dtype | None:
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Found:
-    """One detection; ``mask`` and ``outline`` are None where the detector gives boxes only."""
-
-    label: str
-    score: float
-    xyxy: npt.NDArray[np.float32]
-    mask: npt.NDArray[np.bool_] | None = None
-    outline: Outline | None = None
-
-    def prompt(self, key: int) -> Prompt:
-        """What starts object ``key`` here."""
-        return BoxPrompt(key, self.xyxy) if self.mask is None else MaskPrompt(key, self.mask)
-
-
 class Sam2Tracker:
     """Follows the objects of one video, and holds frames back to revise them.
 
-    - **Visible** is an object whose objectness logit is above 0 and whose mask is not empty; only then has it a
-      row. One that is out of sight is remembered for ``config.patience_s`` and comes back under its id.
-    - **Matching** is by IoU, of masks where the detector gives them, else of the boxes of the masks, within each
-      class. A match refreshes the score of the object. With ``config.reanchor``, an object whose match had an
-      IoU below ``association.DRIFT_IOU`` for ``DRIFT_RUNS`` runs of the detector in a row is prompted anew
-      with the detection; its memory stays.
-    - **Births**: a detection without an object is segmented; if it is not a known object (see
-      :func:`trackkit.association.newcomers`) it is one from here on, and backwards up to the frame after the
-      detector's last run, or to the scene cut, as long as it can be seen and is no other object.
-    - **Ghosts** were detected once, and never again although the detector ran ``association.GHOST_RUNS`` more
-      times while they were visible (a detection of another class with the same mask counts for them). They end,
-      and all of their rows that are still held disappear.
-    - **Twins** are two objects whose masks were the same for ``association.TWIN_FRAMES`` frames. The one that was
-      detected less often ends, from the first of these frames on.
-    - **Scene cuts** end all objects; see :mod:`trackkit.trackers.scene_cuts`.
+    The thresholds are those of :mod:`trackkit.association`.
 
-    A frame is settled when nobody can be filled into it any more, and all of its objects have been detected
-    twice and are no twins; at the latest when ``config.max_frames`` newer ones are held. Held are images and
-    run-length encoded masks; image features only of frames since the detector's last run, at most
-    ``KEPT_FEATURES`` of them and a batch. Nothing is encoded where there is nothing to follow.
+    - **Visible** is an object whose objectness logit is above 0 and whose mask is not empty; only then has it
+      a row. One that is out of sight is remembered for ``config.patience_s`` and comes back under its id.
+    - **Matching** is by IoU, of masks where the detector gives them, else of the boxes of the masks, within
+      each class. A match refreshes the score. With ``config.reanchor``, an object is prompted anew with its
+      detection, and keeps its memory, when the IoU was below ``DRIFT_IOU`` in ``DRIFT_RUNS`` matches in a row.
+      So it is, always, with a detection at the place where the object was lost less than ``RECOVERY_S`` ago.
+    - **Births**: a detection without an object is segmented; if that is no known object (see
+      :func:`trackkit.association.newcomers`) it is one from here on, and backwards to the frame after the
+      detector's last run, or to the scene cut, as long as it can be seen and becomes no other object.
+    - **Ghosts** were detected once, and never again in ``GHOST_RUNS`` more runs of the detector while they
+      were visible (a detection of another class with the same mask counts for them). They end, and those of
+      their rows that are still held disappear.
+    - **Twins** are objects whose masks were the same for ``TWIN_FRAMES`` frames. If the older one had been
+      out of sight, the younger one was born too soon and becomes the older one again. Otherwise the one that
+      was detected less often ends, from the first of these frames on.
+    - **Scene cuts** end all objects; see :mod:`trackkit.trackers.scene_cuts`. New ones are born when the
+      detector runs next, and filled in from the cut on.
+
+    A frame is settled when nobody can be filled into it any more and none of its objects may yet be taken
+    back; at the latest when ``config.max_frames`` are held. Held are images and run-length encoded masks;
+    image features only of frames since the detector's last run, at most ``KEPT_FEATURES`` and a batch.
+    Nothing is encoded while there is nothing to follow.
 
     Args:
         stages: The model.
@@ -190,7 +178,9 @@ class Sam2Tracker:
                 self._end(key)
         self._follow(held)
         if detections is not None:
-            self._detect(held, self._usable(detections))
+            with self._clock("encode"):
+                found = candidates_of(detections, *self._size)
+            self._detect(held, found)
             self._open_from = held.no + 1
         self._end_twins(held)
         self._source.done(frame)
@@ -216,7 +206,7 @@ class Sam2Tracker:
         held.features = self._source.get(held.frame)
         return self._engine.propagate(held.features)
 
-    def _detect(self, held: HeldFrame, found: list[_Found]) -> None:
+    def _detect(self, held: HeldFrame, found: list[Candidate]) -> None:
         """Match detections to objects, let the others be born, and end ghosts."""
         before = list(held.rows)
         pairs, left = self._match(found, held.outlines())
@@ -238,15 +228,11 @@ class Sam2Tracker:
                 self._end(key)
 
     def _match(
-        self, found: list[_Found], outlines: Mapping[int, Outline]
-    ) -> tuple[list[tuple[_Found, int, float]], list[_Found]]:
+        self, found: list[Candidate], outlines: Mapping[int, Outline]
+    ) -> tuple[list[tuple[Candidate, int, float]], list[Candidate]]:
         """Pair detections with objects, given where these are: the pairs with their IoU, and what is left."""
         keys, places = list(outlines), list(outlines.values())
-        masks = [f.outline for f in found if f.outline is not None]
-        if masks:
-            iou = outline_iou(masks, places, *self._size)
-        else:
-            iou = box_iou(np.array([f.xyxy for f in found], np.float32).reshape(-1, 4), boxes_of(places))
+        iou = overlaps(found, places, *self._size)
         allowed = same_class([f.label for f in found], [self._tracks[key].label for key in keys])
         pairs = match(iou, allowed)
         matched = {i for i, _ in pairs}
@@ -263,7 +249,7 @@ class Sam2Tracker:
 
     # Births ---------------------------------------------------------------------------------------
 
-    def _prompt(self, held: HeldFrame, left: list[_Found], anchors: dict[int, Prompt]) -> set[int]:
+    def _prompt(self, held: HeldFrame, left: list[Candidate], anchors: dict[int, Prompt]) -> set[int]:
         """Anchor known objects, and start new ones from detections that belong to none.
 
         Returns:
@@ -296,8 +282,8 @@ class Sam2Tracker:
             self._tracks[key] = track
             self._see(held, track, outlines[key], detected=True)
         self._fill(held, {key: (self._tracks[key], prompts[key]) for key in born})
-        same = iou[:, : len(known)].max(axis=0, initial=0) >= SAME_IOU
-        return {key for key, is_same in zip(known, same.tolist(), strict=True) if is_same}
+        same = iou[:, : len(known)].max(axis=0, initial=0)
+        return {key for key, most in zip(known, same, strict=True) if most >= SAME_IOU}
 
     def _make_room(self, held: HeldFrame, wanted: int) -> int:
         """How many objects can be born; those longest out of sight give way."""
@@ -312,8 +298,8 @@ class Sam2Tracker:
         self._refused += max(excess - len(unseen), 0)
         if excess:
             self.warnings = (
-                f"max_objects of {most} was reached: {self._forgotten} objects out of sight were forgotten early, "
-                f"{self._refused} detections started no object; raise max_objects to follow more",
+                f"max_objects of {most} was reached: {self._forgotten} objects out of sight were forgotten "
+                f"early, {self._refused} detections started no object; raise max_objects to follow more",
             )
         return most - len(self._tracks)
 
@@ -353,7 +339,7 @@ class Sam2Tracker:
         overlap = box_iou(boxes_of(list(outlines.values())), boxes_of(list(outlines.values())))
         np.fill_diagonal(overlap, 0)
         # Masks that are the same have much the same boxes: few have to be compared.
-        keys = [key for key, close in zip(outlines, (overlap >= 0.5).any(axis=1), strict=True) if close]
+        keys = [key for key, most in zip(outlines, overlap.max(1, initial=0), strict=True) if most >= 0.5]
         near = [outlines[key] for key in keys]
         for a, b, since in self._twins.update(held.no, keys, outline_iou(near, near, *self._size)):
             if a not in self._tracks or b not in self._tracks:
@@ -367,20 +353,3 @@ class Sam2Tracker:
                 loser = weaker(older, younger)
                 self._window.forget(loser.key, since)
                 self._end(loser.key)
-
-    def _usable(self, detections: Detections) -> list[_Found]:
-        """Detections that have an area inside of the frame, best first."""
-        height, width = self._size
-        xyxy = clip_boxes(detections.xyxy, width, height)
-        outlines: list[Outline | None] = [None] * len(detections)
-        if detections.masks is not None:
-            with self._clock("encode"):
-                outlines = outlines_of(detections.masks)
-        found = []
-        for i in np.argsort(-detections.scores, kind="stable"):
-            mask = None if detections.masks is None else detections.masks[i]
-            has_area = box_areas(xyxy[i : i + 1])[0] > 0 if mask is None else outlines[i] is not None
-            if has_area:
-                score = float(detections.scores[i])
-                found.append(_Found(detections.labels[i], score, xyxy[i], mask, outlines[i]))
-        return found

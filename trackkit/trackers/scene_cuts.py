@@ -36,8 +36,8 @@ _SAME_LAYOUT = 0.8  # correlation
 class SceneCuts(Generic[T]):
     """Passes items on, each with whether a new scene begins there; holds them back while that is open.
 
-    After a sudden change it waits for ``lookahead`` more frames: if one of them is like the last one before the
-    change, it was a disturbance and no cut.
+    After a sudden change it waits for ``lookahead`` more frames: if one of them is like the last one before
+    the change, it was a disturbance and no cut.
 
     Args:
         lookahead: Most items that are held back; with 0 every sudden change is a cut at once.

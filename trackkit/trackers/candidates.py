@@ -1,0 +1,64 @@
+"""What the detector found in one frame, ready to be matched to objects or to become one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trackkit.geometry import box_areas, box_iou, clip_boxes
+from trackkit.structures import Detections, Masks
+from trackkit.trackers.outlines import Outline, boxes_of, outline_iou, outlines_of
+from trackkit.trackers.sam2_prompts import BoxPrompt, MaskPrompt, Prompt
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One detection with an area inside of the frame.
+
+    Attributes:
+        label: Its class.
+        score: 0 to 1.
+        xyxy: ``float32 (4,)``, inside of the frame.
+        mask: ``bool (H, W)``; None where the detector gives boxes only, and
+        outline: the same run-length encoded.
+    """
+
+    label: str
+    score: float
+    xyxy: npt.NDArray[np.float32]
+    mask: Masks | None = None
+    outline: Outline | None = None
+
+    def prompt(self, key: int) -> Prompt:
+        """What starts object ``key`` here."""
+        return BoxPrompt(key, self.xyxy) if self.mask is None else MaskPrompt(key, self.mask)
+
+
+def candidates_of(detections: Detections, height: int, width: int) -> list[Candidate]:
+    """The detections, best first, without those that have no area inside of the frame or an empty mask."""
+    xyxy = clip_boxes(detections.xyxy, width, height)
+    best_first = np.argsort(-detections.scores, kind="stable")
+    scores, labels = detections.scores.tolist(), detections.labels
+    if detections.masks is None:
+        return [
+            Candidate(labels[i], scores[i], xyxy[i]) for i in best_first if box_areas(xyxy[i : i + 1])[0] > 0
+        ]
+    outlines = outlines_of(detections.masks)
+    return [
+        Candidate(labels[i], scores[i], xyxy[i], detections.masks[i], outlines[i])
+        for i in best_first
+        if outlines[i] is not None
+    ]
+
+
+def overlaps(
+    candidates: Sequence[Candidate], outlines: Sequence[Outline], height: int, width: int
+) -> npt.NDArray[np.float32]:
+    """IoU of detections with objects, ``float32 (N, M)``: of masks if detections have them, else of boxes."""
+    masks = [c.outline for c in candidates if c.outline is not None]
+    if masks:
+        return outline_iou(masks, outlines, height, width)
+    return box_iou(np.array([c.xyxy for c in candidates], np.float32).reshape(-1, 4), boxes_of(outlines))
