@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -31,7 +29,7 @@ from trackkit.geometry import mask_iou
 
 matrices = hnp.arrays(
     np.float32,
-    hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=5),
+    hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=4),
     elements=st.floats(0, 1, width=32),
 )
 
@@ -140,7 +138,7 @@ def test_a_group_of_known_objects_is_not_new() -> None:
 def test_of_candidates_that_are_the_same_the_first_is_new() -> None:
     masks = [square(0, 10), square(1, 11), square(50, 60)]
     assert births(masks, ["cup"] * 3, 0) == [0, 2]
-    assert births(masks[:0] + [square(0, 5)], ["cup"], 0) == [0]
+    assert births([square(0, 5)], ["cup"], 0) == [0]
     assert newcomers(np.zeros((0, 2), np.float32), [5, 5], ["a", "b"]) == []
 
 
@@ -216,8 +214,3 @@ def test_a_twin_that_was_away_when_the_other_was_born_has_come_back() -> None:
     assert not has_come_back(old_one(10, 24), young, since=25 + TWIN_FRAMES)  # it came back elsewhere
     assert not has_come_back(old_one(10, 24), track(2, "dog", 20), since=25)
     assert not has_come_back(track(1), young, since=25)  # it never was away
-
-
-def test_there_is_no_torch_in_here() -> None:
-    code = "import sys, trackkit.association; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -37,6 +37,13 @@ def test_the_hash_follows_what_decides_the_result() -> None:
         ({"fps": 0}, "fps is 0"),
         ({"fps": float("nan")}, "fps is nan"),
         ({"dtype": "fp8"}, "choose one of auto, fp32, bf16, fp16"),
+        ({"memory": "long"}, "choose one of stock, samurai"),
+        ({"patience_s": -1}, "patience_s is -1"),
+        ({"patience_s": float("inf")}, "patience_s is inf"),
+        ({"max_objects": 0}, "max_objects is 0"),
+        ({"reanchor": "yes"}, "reanchor is 'yes'"),
+        ({"compile": 1}, "compile is 1"),
+        ({"scene_cuts": None}, "scene_cuts is None"),
     ],
 )
 def test_a_wrong_value_says_what_is_right(change: dict[str, Any], words: str) -> None:
@@ -61,3 +68,9 @@ def test_an_unknown_option_is_named() -> None:
         TrackConfig.from_dict({"text_prompt": "red", "colour": 1})
     with pytest.raises(ConfigError, match="text_prompt is missing"):
         TrackConfig.from_dict({})
+
+
+def test_short_names_of_a_model_are_the_same_model() -> None:
+    assert TrackConfig("car", sam_type="l") == TrackConfig("car", sam_type="sam2.1_hiera_large")
+    with pytest.raises(ConfigError, match="sam2.1_hiera_tiny"):
+        TrackConfig("car", sam_type="sam9")

@@ -20,14 +20,16 @@ from trackkit.detectors.grounding_dino_checkpoint import (
     reference_config,
 )
 from trackkit.errors import CheckpointError
+from trackkit.verify import verify
 
 torch.set_num_threads(1)
 
 # Modules as transformers calls them, and as the reference repository does (read in its source). This goes the
 # other way than the table that is tested, and starts from other names than it ends with.
+_EMBEDDINGS = "model.backbone.conv_encoder.model.swin.embeddings"
 MODULES = {
-    "model.backbone.conv_encoder.model.swin.embeddings.patch_embeddings.projection": "backbone.0.patch_embed.proj",
-    "model.backbone.conv_encoder.model.swin.embeddings.norm": "backbone.0.patch_embed.norm",
+    f"{_EMBEDDINGS}.patch_embeddings.projection": "backbone.0.patch_embed.proj",
+    f"{_EMBEDDINGS}.norm": "backbone.0.patch_embed.norm",
     "model.backbone.conv_encoder.model.hidden_states_norms.stage2": "backbone.0.norm1",
     "model.backbone.conv_encoder.model.hidden_states_norms.stage3": "backbone.0.norm2",
     "model.backbone.conv_encoder.model.hidden_states_norms.stage4": "backbone.0.norm3",
@@ -72,7 +74,8 @@ LAYERS = {
     "model.decoder.layers.#": (
         "transformer.decoder.layers.#",
         "self_attn.query:self_attn.in_proj_/0 self_attn.key:self_attn.in_proj_/1 "
-        "self_attn.value:self_attn.in_proj_/2 self_attn.out_proj:self_attn.out_proj self_attn_layer_norm:norm2 "
+        "self_attn.value:self_attn.in_proj_/2 self_attn.out_proj:self_attn.out_proj "
+        "self_attn_layer_norm:norm2 "
         "encoder_attn_text.query:ca_text.in_proj_/0 encoder_attn_text.key:ca_text.in_proj_/1 "
         "encoder_attn_text.value:ca_text.in_proj_/2 encoder_attn_text.out_proj:ca_text.out_proj "
         "encoder_attn_text_layer_norm:catext_norm encoder_attn:cross_attn encoder_attn_layer_norm:norm1 "
@@ -206,7 +209,7 @@ def test_the_config_follows_from_the_shapes(model: Any) -> None:
 
 
 def test_swin_is_that_of_torchvision(model: Any, file: Path) -> None:
-    """torchvision keeps the original names and layouts of Swin: an oracle that shares no code with the table."""
+    """torchvision keeps the original names and layouts of Swin: an oracle apart from the table."""
     from torchvision.models.swin_transformer import SwinTransformer
 
     torch.manual_seed(1)
@@ -270,6 +273,13 @@ def test_the_detector_takes_the_path(file: Path) -> None:
     (found,) = load_detector(config, "cpu").detect([image])
     assert len(found)
     assert set(found.labels) <= {"red cup", "dog"}
+
+
+def test_verify_loads_it(model: Any, file: Path) -> None:
+    found = verify(str(file))
+    assert (found.model, found.path, found.dtypes) == ("GroundingDINO", file, ("float32",))
+    assert found.keys == len(model.state_dict())
+    assert found.released is False
 
 
 def test_images_are_prepared_as_in_the_reference(file: Path) -> None:

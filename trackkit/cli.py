@@ -274,7 +274,7 @@ def _models_verify(options: argparse.Namespace, console: Console) -> int:
     from trackkit.verify import verify
 
     found = verify(options.name)
-    released = {True: "bit for bit a released file", False: "no released file", None: "no checksum to compare"}
+    released = {True: "bit for bit a released file", False: "no released file", None: "no checksum known"}
     console.print(f"{found.path} loads strictly as {found.model}", markup=False, highlight=False)
     console.print(f"{found.keys} tensors, {found.parameters:,} weights ({', '.join(found.dtypes)})")
     console.print(f"sha256 {found.sha256}: {released[found.released]}", highlight=False)

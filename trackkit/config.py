@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from trackkit.errors import ConfigError
 from trackkit.prompts import parse_prompt
+from trackkit.releases import sam2_release
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
 MEMORIES = ("stock", "samurai")
@@ -97,6 +98,8 @@ class TrackConfig:
         self._check_tracker()
 
     def _check_tracker(self) -> None:
+        if self.tracker == "sam2":  # short and long names are one model, and one hash
+            object.__setattr__(self, "sam_type", sam2_release(self.sam_type).name)
         if not isinstance(self.patience_s, int | float) or not 0 <= self.patience_s < float("inf"):
             msg = f"patience_s is {self.patience_s!r}: expected a number of seconds from 0 up"
             raise ConfigError(msg)

@@ -114,7 +114,7 @@ class TrackTable:
         x, y, x2, y2 = column["xyxy"].reshape(-1, 4).T
         rles: Any = np.full(len(self), None)
         if self._has_masks:
-            buffers = [pa.py_buffer(np.asarray(self._rle_ends)), pa.py_buffer(bytes(self._rles))]
+            buffers = [pa.py_buffer(np.asarray(self._rle_ends)), pa.py_buffer(self._rles)]
             rles = pa.LargeStringArray.from_buffers(len(self), *buffers)
         zeros = np.zeros(len(self), np.int8)
         return pd.DataFrame(

@@ -23,6 +23,19 @@ _STRANGERS = {
     b"\x00" * 64: "nothing but zeros at its beginning: a download that was broken off",
 }
 _HEAD_BYTES = 512
+_ZIP, _PICKLE = b"PK", b"\x80"
+
+# What torch was seen to raise over files that are cut or overwritten somewhere.
+_DAMAGE = (
+    RuntimeError,
+    EOFError,
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -47,8 +60,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise _refusal(path, _unpickling_problem(str(error))) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        raise _refusal(path, f"cannot be read ({_first_line(error)}): it is cut or damaged") from error
+    except _DAMAGE as error:
+        raise _refusal(path, f"is cut or damaged ({_first_line(error)})") from error
     weights = content.get("model", content) if isinstance(content, Mapping) else None
     if not _is_state_dict(weights):
         found = first(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
@@ -80,15 +93,15 @@ def _what_is_wrong(path: Path) -> str | None:
         return (
             "is a safetensors file, perhaps of transformers; expected the .pt or .pth of the original release"
         )
-    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
+    if head.startswith(_ZIP) and not zipfile.is_zipfile(path):
         return f"is cut: its end is missing after {size / 1e6:.1f} MB"
-    return None
+    return None if head.startswith((_ZIP, _PICKLE)) else "is no PyTorch file"
 
 
 def _unpickling_problem(message: str) -> str:
     # torch explains at length how to run the file anyway, which is the wrong advice here.
     if "Unsupported" not in message and "GLOBAL" not in message:
-        return "is no PyTorch file, or damaged"
+        return "is cut or damaged"
     return (
         "holds more than weights, and is not opened since that could run code: where you trust it, save its "
         "weights alone with `torch.save({'model': state_dict}, ...)`"

@@ -18,6 +18,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torchvision.ops import batched_nms, box_convert, clip_boxes_to_image, nms
 from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoProcessor
+from transformers.utils.logging import disable_progress_bar
 
 from trackkit.checkpoints import fetch_detector, how_to_get_detector
 from trackkit.config import TrackConfig
@@ -111,7 +112,7 @@ class GroundingDinoDetector:
     def from_config(cls, config: TrackConfig, device: str) -> GroundingDinoDetector:
         """Load ``config.detector_model``, a folder, a ``.pth`` or a hub name, onto ``device``.
 
-        Only safetensors are read and no code of the checkpoint is run.
+        Only tensors are read and no code of the checkpoint is run.
 
         Raises:
             CheckpointError: The weights are missing, cut, or of another model.
@@ -214,6 +215,7 @@ def load_model(name: str) -> tuple[Any, Any]:
     Raises:
         CheckpointError: The weights are missing, cut, or of another model.
     """
+    disable_progress_bar()  # of every worker, all over each other
     path = fetch_detector(name)
     model, processor = _load_reference(path) if path.is_file() else _load_folder(name, path)
     if processor.tokenizer.convert_tokens_to_ids(["[CLS]", "[SEP]", "."]) != [_CLS, _SEP, _PERIOD]:

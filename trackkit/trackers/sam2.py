@@ -93,8 +93,8 @@ class Sam2Tracker:
       a row. One that is out of sight is remembered for ``config.patience_s`` and comes back under its id.
     - **Matching** is by IoU, of masks where the detector gives them, else of the boxes of the masks, within
       each class. A match refreshes the score. With ``config.reanchor``, an object is prompted anew with its
-      detection, and keeps its memory, when the IoU was below ``DRIFT_IOU`` in ``DRIFT_RUNS`` matches in a row.
-      So it is, always, with a detection at the place where the object was lost less than ``RECOVERY_S`` ago.
+      detection, and keeps its memory, when the IoU was below ``DRIFT_IOU`` in ``DRIFT_RUNS`` matches in a
+      row. So it is, always, with a detection where the object was lost less than ``RECOVERY_S`` ago.
     - **Births**: a detection without an object is segmented; if that is no known object (see
       :func:`trackkit.association.newcomers`) it is one from here on, and backwards to the frame after the
       detector's last run, or to the scene cut, as long as it can be seen and becomes no other object.
@@ -274,7 +274,8 @@ class Sam2Tracker:
         labels = [held.rows[key].track.label for key in known] + [candidates[key].label for key in new]
         iou = outline_iou(everything[len(known) :], everything, *self._size)
         accepted = [new[i] for i in newcomers(iou, [outline.area for outline in everything], labels)]
-        born = accepted[: self._make_room(held, len(accepted))]
+        untried = len(left) - len(candidates)
+        born = accepted[: self._make_room(held, len(accepted) + untried)]
         for key in set(candidates).difference(born):
             self._engine.remove(key)
         for key in born:
