@@ -266,8 +266,8 @@ def main() -> None:
             table(["", "trackkit", "OpenCV, dictionaries, json", "ratio"], rows),
             "The whole pipeline (colour detector, ByteTrack, annotated video), milliseconds a frame:",
             table(["stage", "ms", "share"], stages),
-            f"Peak memory of a worker that tracks one colour: {short:.0f} MiB for {frames} frames, {long:.0f} MiB for {many} "
-            f"({long / short:.3f}x, limit 1.10x).",
+            f"Peak memory of a worker that tracks one colour: {short:.0f} MiB for {frames} frames, "
+            f"{long:.0f} MiB for {many} ({long / short:.3f}x, limit 1.10x).",
         ]
     )
     publish("Pipeline", body, write=options.write)

@@ -72,5 +72,5 @@ def test_an_unknown_option_is_named() -> None:
 
 def test_short_names_of_a_model_are_the_same_model() -> None:
     assert TrackConfig("car", sam_type="l") == TrackConfig("car", sam_type="sam2.1_hiera_large")
-    with pytest.raises(ConfigError, match="sam2.1_hiera_tiny"):
+    with pytest.raises(ConfigError, match=r"sam2\.1_hiera_tiny"):
         TrackConfig("car", sam_type="sam9")

@@ -70,7 +70,7 @@ def test_real_videos_on_two_workers(config: tk.TrackConfig, shared_dir: Path, tm
 
 
 def test_weights_of_another_size_end_the_run_with_one_reason(config: tk.TrackConfig) -> None:
-    with pytest.raises(tk.CheckpointError, match="sam2.1_hiera_tiny"):
+    with pytest.raises(tk.CheckpointError, match=r"sam2\.1_hiera_tiny"):
         tk.Session(config.replace(sam_type="sam2.1_hiera_small"), device="cpu", num_workers=1)
 
 

@@ -18,9 +18,19 @@ from trackkit.errors import CheckpointError
 from trackkit.geometry import decode_rle, mask_iou
 from trackkit.structures import Detections, Frame, Image, TrackedObjects, VideoInfo
 from trackkit.trackers import load_tracker, tracker_names
+from trackkit.trackers.backfill import fill_backwards
 from trackkit.trackers.by_detection import ByteTrackModel
+from trackkit.trackers.features import FeatureSource
+from trackkit.trackers.outlines import outlines_of
 from trackkit.trackers.sam2 import KEPT_FEATURES, Sam2Tracker, Sam2TrackerModel
-from trackkit.trackers.sam2_engine import BoxPrompt, FrameFeatures, Sam2Stages, build_sam2_model
+from trackkit.trackers.sam2_engine import (
+    BoxPrompt,
+    FrameFeatures,
+    Sam2Engine,
+    Sam2Stages,
+    build_sam2_model,
+)
+from trackkit.trackers.window import HeldFrame, Row
 
 FPS = 25.0
 Detect = Callable[[int, Image], Detections | None]
@@ -300,14 +310,23 @@ def test_frames_leave_as_soon_as_they_are_settled(trained: CountingStages) -> No
     assert left == [[], [], [0, 1, 2], [], [3, 4], [], [5, 6]]
 
 
-def test_an_object_is_followed_back_only_until_it_becomes_another(trained: CountingStages) -> None:
-    # The detector sees only the red one at first, and finds a red one again where the first one is lost.
-    images = images_of(ENTERS)
-    found = {0: boxes([48, 24, 80, 56]), 20: boxes([48, 24, 80, 56], [30, 76, 66, 104])}
-    tracker = start(trained, 128, 128, detection_frequency=20)
-    settled = follow(tracker, images, lambda i, _: found.get(i))
-    assert all(objects.obj_ids.tolist() == [1] for objects in settled[:8])
-    assert settled[-1].obj_ids.tolist() == [1, 2]
+@pytest.mark.parametrize(("label", "first"), [("thing", 3), ("part", 0)])
+def test_an_object_is_followed_back_only_until_it_becomes_another(
+    trained: CountingStages, label: str, first: int
+) -> None:
+    # Up to frame 2 a larger object of some class covers the place of the new one.
+    scene = Scene(128, 128, 6, FPS, (shape(1, "red", 16, (0, 64, 40), (5, 64, 40)),), seed=3)
+    frames = [HeldFrame(Frame(image, i, i / FPS), i) for i, image in enumerate(images_of(scene))]
+    (outline,) = outlines_of(np.pad(np.ones((1, 50, 50), bool), ((0, 0), (15, 63), (39, 39))))
+    assert outline is not None
+    for held in frames[:3]:
+        held.rows[1] = Row(Track(1, label, 0.9, 0, 0.0), outline, 0.9, False)
+    engine = Sam2Engine(trained, (128, 128))
+    source = FeatureSource(engine, 4)
+    born = {2: (Track(2, "thing", 0.8, 5, 0.2), BoxPrompt(2, [48, 24, 80, 56]))}
+    fill_backwards(engine, born, source.get(frames[5].frame), frames[4::-1], source, 4, StageClock())
+    assert [held.no for held in frames if 2 in held.rows] == list(range(first, 5))
+    assert {held.rows[2].score for held in frames[first:5]} == {0.8}
 
 
 # Scene cuts -------------------------------------------------------------------------------------------
