@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -69,15 +70,21 @@ def _gpus() -> Iterator[Check]:
     if not torch.cuda.is_available():
         devices = os.environ.get("CUDA_VISIBLE_DEVICES")
         hidden = "" if devices is None else f", CUDA_VISIBLE_DEVICES={devices!r}"
-        driver = Path("/proc/driver/nvidia/version")
-        state = "driver present" if driver.exists() else "no NVIDIA driver"
-        yield Check("GPU", None, f"none: {state}{hidden}; {built}", advice)
+        yield Check("GPU", None, f"none: {_driver()}{hidden}; {built}", advice)
         return
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
         memory = f"{properties.total_memory / 2**30:.0f} GiB"
-        yield Check(f"GPU {index}", True, f"{properties.name}, {memory}, {bf16}; {built}")
+        yield Check(f"GPU {index}", True, f"{properties.name}, {memory}, {bf16}; {_driver()}; {built}")
+
+
+def _driver() -> str:
+    version = Path("/proc/driver/nvidia/version")
+    if not version.exists():
+        return "no NVIDIA driver"
+    found = re.search(r"\d+\.\d+(\.\d+)?", version.read_text())
+    return f"NVIDIA driver {found[0]}" if found else "NVIDIA driver"
 
 
 def _codecs() -> Iterator[Check]:
