@@ -61,7 +61,7 @@ def test_other_options_are_refused_with_the_difference(path: Path) -> None:
     with Journal(path, CONFIG.replace(box_threshold=0.5), resume=False) as journal:
         assert "kept as" in journal.notes[0]
         assert not journal.is_done(sample_result().task)
-    (backup,) = path.parent.glob("*.bak")
+    (backup,) = path.parent.glob("tracks.jsonl.*.bak")
     assert len(read_jsonl(backup)) == 1
 
 

@@ -23,6 +23,7 @@ from transformers.utils.logging import disable_progress_bar
 from trackkit.checkpoints import fetch_detector, how_to_get_detector
 from trackkit.config import TrackConfig
 from trackkit.errors import CheckpointError, ConfigError, PromptError
+from trackkit.precision import compute_dtype
 from trackkit.structures import Detections, Image
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class GroundingDinoDetector:
         self._classes = config.classes
         self._box_threshold = config.box_threshold
         self._text_threshold = config.text_threshold
-        self._dtype = _compute_dtype(config.dtype, self._device)
+        self._dtype = compute_dtype(config.dtype, self._device)
         if self._dtype != torch.float32:
             _reduce_precision(model.model, self._dtype)
         max_tokens = min(model.config.max_text_len, model.config.text_config.max_position_embeddings)
@@ -263,13 +264,6 @@ def _broken(name: str, reason: str) -> CheckpointError:
         f"again, for instance with `{how_to_get_detector(RELEASED_MODEL)}`"
     )
     return CheckpointError(msg)
-
-
-def _compute_dtype(name: str, device: torch.device) -> torch.dtype:
-    if name == "auto":
-        has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if has_bf16 else torch.float32
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
 def _reduce_precision(model: Any, dtype: torch.dtype) -> None:

@@ -27,6 +27,7 @@ from trackkit.association import (
     weaker,
 )
 from trackkit.geometry import box_iou
+from trackkit.precision import compute_dtype
 from trackkit.structures import Detections, Frame, TrackedObjects, VideoInfo
 from trackkit.trackers.backfill import fill_backwards
 from trackkit.trackers.candidates import Candidate, candidates_of, overlaps
@@ -68,20 +69,13 @@ class Sam2TrackerModel:
         """
         from trackkit.checkpoints import load_sam2
 
-        dtype = _autocast_dtype(config.dtype, device)
-        return cls(Sam2Stages(load_sam2(config, device), dtype=dtype, compile=config.compile), config)
+        dtype = compute_dtype(config.dtype, device)
+        autocast = None if dtype == torch.float32 else dtype
+        return cls(Sam2Stages(load_sam2(config, device), dtype=autocast, compile=config.compile), config)
 
     def start(self, video: VideoInfo, clock: StageClock) -> Sam2Tracker:
         """Begin a new video; see :class:`trackkit.trackers.TrackerModel`."""
         return Sam2Tracker(self._stages, self._config, video, clock)
-
-
-def _autocast_dtype(name: str, device: str) -> torch.dtype | None:
-    """What ``TrackConfig.dtype`` means on a device; None computes in the model's own float32."""
-    if name == "auto":
-        on_gpu = torch.device(device).type == "cuda"
-        return torch.bfloat16 if on_gpu and torch.cuda.is_bf16_supported(including_emulation=False) else None
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
 
 
 class Sam2Tracker:
