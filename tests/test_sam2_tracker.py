@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -31,6 +32,7 @@ from trackkit.trackers.sam2_engine import (
     build_sam2_model,
 )
 from trackkit.trackers.window import HeldFrame, Row
+from trackkit.tracking import Models, track_video
 
 FPS = 25.0
 Detect = Callable[[int, Image], Detections | None]
@@ -510,7 +512,7 @@ def test_a_hundred_objects_of_several_classes() -> None:
     assert tracker.warnings == ()
 
 
-@pytest.mark.parametrize("size", [(16, 16), (37, 53), (1, 1), (200, 9)])
+@pytest.mark.parametrize("size", [(16, 16), (37, 53), (1, 1), (200, 9), (2160, 3840)])
 @pytest.mark.parametrize("with_masks", [False, True])
 def test_frames_of_any_size(random_stages: CountingStages, size: tuple[int, int], with_masks: bool) -> None:
     height, width = size
@@ -588,3 +590,25 @@ def test_memory_does_not_grow_with_the_video(random_stages: CountingStages) -> N
     bank = tracker._engine._bank
     assert bank.capacity == 8
     assert len(tracker.finish()) <= 30
+
+
+@pytest.mark.parametrize("pixels", ["gray", "gray16le", "yuv420p10le", "yuv444p"])
+def test_videos_of_any_pixel_format(random_stages: CountingStages, tmp_path: Path, pixels: str) -> None:
+    height, width = 67, 131
+    with av.open(str(tmp_path / "clip.mkv"), "w") as file:
+        stream = file.add_stream("ffv1", rate=round(FPS))
+        stream.width, stream.height, stream.pix_fmt = width, height, pixels
+        for image in noise(4, height, width):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(image, "rgb24").reformat(format=pixels)))
+        file.mux(stream.encode(None))
+
+    class Whole:
+        def detect(self, images: Sequence[Image]) -> list[Detections]:
+            return [boxes([0, 0, width, height]) for _ in images]
+
+    config = TrackConfig("thing", detection_frequency=2)
+    models = Models(Whole(), Sam2TrackerModel(random_stages, config), "cpu", 0.0)
+    result = track_video(tmp_path / "clip.mkv", config, models=models, output_video=tmp_path / "out.mp4")
+    assert result.truncated is None
+    assert result.tracks["frame_idx"].tolist() == [0, 1, 2, 3]
+    assert (tmp_path / "out.mp4").exists()
