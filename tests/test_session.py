@@ -157,6 +157,18 @@ def test_a_cluster_that_is_already_there(clips: list[Path]) -> None:
             assert list(left.values()) == [[]]
 
 
+def test_a_cluster_that_is_lost(clips: list[Path]) -> None:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        session = tk.Session(CONFIG, cluster=cluster)
+        outcomes = session.iter_results(clips)
+        next(outcomes)
+    with pytest.raises(tk.ClusterError, match="goes on from here"):
+        list(outcomes)
+    session.close()
+
+
 def test_a_killed_worker_costs_its_video_only(clips: list[Path], tmp_path: Path) -> None:
     long = write_video(make_scene(5, num_frames=400), tmp_path / "long.mp4")
     with tk.Session(CONFIG, device="cpu", num_workers=2) as session:

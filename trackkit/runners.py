@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -97,7 +97,7 @@ class ClusterRunner:
                 msg = f"no worker came to {self.client.scheduler.address} within {worker_timeout_s:g} s"
                 raise ClusterError(msg) from None
             self.client.register_plugin(self._host)
-            self._stack.callback(self.client.unregister_worker_plugin, self._host.name)
+            self._stack.callback(self._unload)
             self.client.run(wait_for_models, self._host.name)
         except BaseException:
             self._stack.close()
@@ -132,6 +132,11 @@ class ClusterRunner:
             yield
         finally:
             self.client.unsubscribe_topic(PROGRESS_TOPIC)
+
+    def _unload(self) -> None:
+        if self.client.status == "running":  # else the workers are gone, and the models with them
+            with suppress(OSError):  # lost while asking
+                self.client.unregister_worker_plugin(self._host.name)
 
     def close(self) -> None:
         """Unload the models and disconnect."""

@@ -48,13 +48,17 @@ def run_tasks(
     try:
         completed = as_completed(_remember(running, submit(None)), loop=client.loop)
         for future in completed:
+            if client.status != "running":
+                reason = f"the client is {client.status}"
+                raise _lost(reason)
             task = running.pop(future.key)
             completed.update(_remember(running, submit(future)))  # first of all: a worker is idle
             outcome = _outcome(future, task)
             future.release()
             yield outcome
     finally:
-        client.cancel([Future(key, client) for key in running])
+        if client.status == "running":
+            client.cancel([Future(key, client) for key in running])
 
 
 Submitted = list[tuple[Future, VideoTask]]
@@ -121,6 +125,10 @@ def _outcome(future: Future, task: VideoTask) -> VideoResult | VideoFailure:
         message = f"the worker process died while it ran this video ({error.last_worker.address})"
         return VideoFailure(task, "KilledWorker", message, worker=str(error.last_worker.name))
     except FutureCancelledError as error:
-        msg = f"the cluster was lost in mid-run ({error}): run the same command again, it goes on from here"
-        raise ClusterError(msg) from None
+        raise _lost(str(error)) from None
     return outcome
+
+
+def _lost(reason: str) -> ClusterError:
+    msg = f"the cluster was lost in mid-run ({reason}): run the same command again, it goes on from here"
+    return ClusterError(msg)
