@@ -27,7 +27,7 @@ from report import machine, publish, table
 
 import trackkit as tk
 from trackkit.datasets import make_scene, write_video
-from trackkit.geometry import boxes_of_masks, encode_masks
+from trackkit.geometry import boxes_of_masks, encode_masks, rle_areas
 from trackkit.jsonl import encode_result
 from trackkit.results import TrackTable
 from trackkit.structures import Frame, Masks, TrackedObjects, VideoInfo, VideoTask
@@ -92,6 +92,7 @@ def read_opencv(video: Path) -> int:
 def objects_of(inputs: Inputs, k: int) -> TrackedObjects:
     masks = inputs.masks[k]
     boxes = boxes_of_masks(masks)
+    rles = tuple(encode_masks(masks, boxes))
     return TrackedObjects(
         frame=Frame(np.zeros((1, 1, 3), np.uint8), *inputs.frames[k]),
         obj_ids=np.arange(1, 5, dtype=np.int32),
@@ -99,8 +100,8 @@ def objects_of(inputs: Inputs, k: int) -> TrackedObjects:
         scores=np.full(4, 0.9, np.float32),
         labels=CONFIG.classes,
         detected=np.ones(4, np.bool_),
-        areas=masks.sum((1, 2)).astype(np.int32),
-        rles=tuple(encode_masks(masks, boxes)),
+        areas=rle_areas(rles, *masks.shape[1:]),
+        rles=rles,
     )
 
 
