@@ -158,3 +158,23 @@ def test_doctor_looks_at_everything(capsys: pytest.CaptureFixture[str]) -> None:
     for word in ("torch", "sam2", "transformers", "GPU", "libx264", "GroundingDINO weights", "SAM 2 weights"):
         assert word in out
     assert "results folder" in out
+
+
+def test_models_are_listed_fetched_and_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    checkpoint = tmp_path / "models" / "sam2" / "checkpoints" / "sam2.1_hiera_tiny.pt"
+    checkpoint.parent.mkdir(parents=True)
+    checkpoint.write_bytes(b"cut")
+    code, out, _ = run("models", "list", capsys=capsys)
+    assert code == 0
+    assert "sam2.1_hiera_large" in out
+    assert str(checkpoint) in out
+    code, out, _ = run("models", "fetch", "sam2.1_hiera_tiny", capsys=capsys)  # it is here: no network
+    assert code == 0
+    assert str(checkpoint) in out
+    code, _, err = run("models", "verify", str(checkpoint), capsys=capsys)
+    assert code == 2
+    assert "sam2.1_hiera_tiny.pt" in err
