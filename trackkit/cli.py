@@ -97,7 +97,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_track_options(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("what").add_argument
+    what = parser.add_argument_group("what")
+    add = what.add_argument
     add(
         "--video-list",
         required=True,
@@ -108,7 +109,7 @@ def _add_track_options(parser: argparse.ArgumentParser) -> None:
     add("--output-jsonl", metavar="FILE", help="one line per video is appended to this file")
     add("--output-video-dir", metavar="DIR", help="write an annotated video per video to this folder")
     add("--layout", choices=LAYOUTS, default="frames", help="of the JSONL lines (default: %(default)s)")
-    resume = parser.add_mutually_exclusive_group()
+    resume = what.add_mutually_exclusive_group()
     resume.add_argument(
         "--resume", action="store_true", default=True, help="skip videos that the JSONL file has (default)"
     )
@@ -126,7 +127,7 @@ def _add_track_options(parser: argparse.ArgumentParser) -> None:
         ("--detector-model", str, "hub name or local folder of the detector's weights"),
         ("--sam-type", str, "SAM 2 model: sam2.1_hiera_{tiny,small,base_plus,large}"),
         ("--model-path", str, "SAM 2 checkpoint file"),
-        ("--detection-frequency", int, "detect on every Nth processed frame"),
+        ("--detection-frequency", int, "detect on every Nth processed frame; 1 for bytetrack"),
         ("--max-frames", int, "frames kept in memory per video, not a cut"),
         ("--fps", float, "rate at which frames are processed, by time"),
         ("--box-threshold", float, "lowest score of a detection, 0 to 1"),
