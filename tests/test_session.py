@@ -14,6 +14,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 import trackkit as tk
+from trackkit.cluster import start_cluster
 from trackkit.datasets import make_scene, write_video
 from trackkit.geometry import decode_rle
 from trackkit.schedule import SCHEDULES
@@ -193,6 +194,30 @@ def test_a_killed_worker_costs_its_video_only(clips: list[Path], tmp_path: Path)
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert len(session.track(clips).failures) == 0
+
+
+def test_the_only_worker_is_killed_and_the_others_still_run(
+    clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trackkit.schedule.WORKERS_INTERVAL_S", 0.0)  # count when there is none
+    long = write_video(make_scene(5, num_frames=200), tmp_path / "long.mp4")
+    with (
+        start_cluster(num_workers=1) as cluster,
+        tk.Session(CONFIG, scheduler=cluster.scheduler_address) as session,
+    ):
+        assert session.client is not None
+        (pid,) = session.client.run(os.getpid).values()
+        killed = threading.Event()
+
+        def kill(progress: tk.Progress) -> None:
+            if progress.video_path == str(long) and not killed.is_set():
+                killed.set()
+                os.kill(pid, signal.SIGKILL)
+
+        results = session.track([*clips[:2], long], on_progress=kill)
+    assert killed.is_set()
+    status = results.videos.set_index("video_path")["status"].to_dict()
+    assert status == {str(long): "failed", str(clips[0]): "ok", str(clips[1]): "ok"}
 
 
 def _name_and_pid(dask_worker: object) -> tuple[str, int]:

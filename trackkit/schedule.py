@@ -85,7 +85,8 @@ def _dynamic(client: Client, tasks: Iterable[VideoTask], host: str, expect: int)
         # One per worker, counted anew as workers come and go. A spare one would save the few milliseconds
         # until the next is there, but fail with the video that kills its worker: Dask blames all it holds.
         if monotonic() > counted + WORKERS_INTERVAL_S:
-            window, counted = max(expect, len(client.nthreads())), monotonic()
+            # At least one, though no worker may be there just now: with no task out the run would end here.
+            window, counted = max(1, expect, len(client.nthreads())), monotonic()
         submitted = _map(client, list(islice(rest, max(0, window - running))), host)
         running += len(submitted)
         return submitted
