@@ -97,7 +97,7 @@ def start_cluster(
     """Start workers on this machine: a ``LocalCUDACluster`` with one per GPU slot, or a ``LocalCluster``.
 
     Args:
-        slots: The GPU of each worker, from :func:`choose_gpus`; may repeat. None: workers on the CPU.
+        slots: The GPU of each worker, from :func:`choose_gpus`; may repeat. Empty: workers on the CPU.
         num_workers: Number of workers on the CPU, by default one per two cores.
         host: Address on which scheduler and workers listen.
         dashboard_address: ``host:port`` of the dashboard; port 0 takes a free one.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from time import perf_counter
 from typing import Any, Protocol
 
 import dask
@@ -15,8 +14,8 @@ from trackkit.config import TrackConfig
 from trackkit.errors import ClusterError
 from trackkit.schedule import run_tasks
 from trackkit.structures import Progress, VideoFailure, VideoResult, VideoTask
-from trackkit.tracking import ProgressCallback, load_models, track_video
-from trackkit.worker import PROGRESS_TOPIC, ModelHost, describe_failure, wait_for_models
+from trackkit.tracking import ProgressCallback, load_models
+from trackkit.worker import PROGRESS_TOPIC, ModelHost, attempt, wait_for_models
 
 Outcome = VideoResult | VideoFailure
 
@@ -47,11 +46,7 @@ class InProcessRunner:
     def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
         """Yield the outcome of every task."""
         for task in tasks:
-            started = perf_counter()
-            try:
-                yield track_video(task, self._config, models=self._models, on_progress=on_progress)
-            except Exception as error:  # noqa: BLE001 - the task boundary, as worker.run_task is
-                yield describe_failure(task, error, worker="local", seconds=perf_counter() - started)
+            yield attempt(task, self._config, self._models, on_progress, worker="local")
 
     def close(self) -> None:
         """Let go of the models."""

@@ -19,7 +19,7 @@ from trackkit.clock import StageClock
 from trackkit.config import TrackConfig
 from trackkit.detectors import Detector, load_detector
 from trackkit.results import TrackTable
-from trackkit.structures import Frame, Image, Progress, TrackedObjects, VideoResult, VideoTask
+from trackkit.structures import Frame, Progress, TrackedObjects, VideoResult, VideoTask
 from trackkit.trackers import Tracker, TrackerModel, load_tracker
 from trackkit.video import VideoReader
 from trackkit.video_list import make_task
@@ -149,8 +149,8 @@ class _AnnotatedVideo:
     """Draws settled frames into ``task.output_video``; does nothing where none was asked for."""
 
     def __init__(self, task: VideoTask, reader: VideoReader, clock: StageClock) -> None:
-        self._stack, self._clock = ExitStack(), clock
-        self._draw: Callable[[TrackedObjects], Image] | None = None
+        self._clock = clock
+        self._writer: VideoWriter | None = None
         if task.output_video is not None:
             from trackkit.render import draw  # supervision takes a second to import
 
@@ -159,16 +159,15 @@ class _AnnotatedVideo:
             self._writer = VideoWriter(task.output_video, **size, fps=reader.process_fps)
 
     def __enter__(self) -> Self:
-        if self._draw is not None:
-            self._stack.enter_context(self._writer)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        with self._clock("write"):
-            self._stack.__exit__(*error)
+        if self._writer is not None:
+            with self._clock("write"):
+                self._writer.__exit__(*error)
 
     def write(self, objects: TrackedObjects) -> None:
-        if self._draw is not None:
+        if self._writer is not None:
             with self._clock("write"):
                 self._writer.write(self._draw(objects), objects.frame.time_s)
 

@@ -14,7 +14,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from trackkit.config import TrackConfig
 from trackkit.structures import Progress, VideoFailure, VideoResult, VideoTask
-from trackkit.tracking import Models, load_models, track_video
+from trackkit.tracking import Models, ProgressCallback, load_models, track_video
 
 PROGRESS_TOPIC = "trackkit-progress"
 
@@ -65,34 +65,40 @@ def _own_device() -> str:
 
 
 def run_task(task: VideoTask, host: str) -> VideoResult | VideoFailure:
-    """Track one video with the models of the plugin named ``host``: the task boundary.
+    """Track one video with the models of the plugin named ``host``: what a Dask task does.
 
-    What goes wrong with the video becomes a ``VideoFailure``. A model that does not load is the run's
-    problem, not the video's, and raises CheckpointError or ConfigError.
+    A model that does not load is the run's problem, not the video's, and raises CheckpointError or
+    ConfigError.
     """
     worker = get_worker()
     plugin: ModelHost = worker.plugins[host]
     models = plugin.get()
     name, gpu = str(worker.name), _gpu(models)
-    started = perf_counter()
 
     def publish(progress: Progress) -> None:
         event = dataclasses.replace(progress, worker=name, gpu=gpu)
         worker.log_event(PROGRESS_TOPIC, {"progress": dataclasses.asdict(event)})
 
+    return attempt(task, plugin.config, models, publish, worker=name, gpu=gpu)
+
+
+def attempt(
+    task: VideoTask,
+    config: TrackConfig,
+    models: Models,
+    on_progress: ProgressCallback | None,
+    *,
+    worker: str,
+    gpu: str | None = None,
+) -> VideoResult | VideoFailure:
+    """Track one video: the task boundary. What goes wrong with the video becomes a ``VideoFailure``."""
+    started = perf_counter()
     try:
-        result = track_video(task, plugin.config, models=models, on_progress=publish)
+        result = track_video(task, config, models=models, on_progress=on_progress)
     except Exception as error:  # noqa: BLE001 - whatever it was, it is recorded and the run goes on
-        return describe_failure(task, error, worker=name, gpu=gpu, seconds=perf_counter() - started)
-    return dataclasses.replace(result, worker=name, gpu=gpu)
-
-
-def describe_failure(
-    task: VideoTask, error: BaseException, *, worker: str, gpu: str | None = None, seconds: float = 0.0
-) -> VideoFailure:
-    """What ``error`` did to a video, as data."""
-    trace = "".join(traceback.format_exception(error))
-    return VideoFailure(task, type(error).__name__, str(error), trace, 1, worker, gpu, seconds)
+        trace, seconds = "".join(traceback.format_exception(error)), perf_counter() - started
+        return VideoFailure(task, type(error).__name__, str(error), trace, 1, worker, gpu, seconds)
+    return dataclasses.replace(result, worker=worker, gpu=gpu)
 
 
 def _gpu(models: Models) -> str | None:
