@@ -18,13 +18,13 @@ from trackkit.checkpoints import (
     cpu_speed_warning,
     fetch,
     fetch_model,
-    find_detector,
     list_models,
     load_sam2,
     locate,
     prepare_weights,
 )
 from trackkit.config import TrackConfig
+from trackkit.detector_checkpoints import find_detector
 from trackkit.errors import CheckpointError, ConfigError
 from trackkit.releases import SAM2_RELEASES, sam2_release
 from trackkit.trackers.sam2_model import SAM2_CONFIGS, build_sam2_model
@@ -126,6 +126,7 @@ def test_nothing_found_says_where_and_what_to_run() -> None:
         "898 MB",
         "--model-path",
         "--preset color",
+        "--preset mini",
     ):
         assert part in message
     assert str(pickle.loads(pickle.dumps(error.value))) == message
@@ -148,6 +149,7 @@ def test_list_models(empty_machine: Path) -> None:
     assert {name for name, model in models.items() if model.path} == {
         "sam2_hiera_small",
         "IDEA-Research/grounding-dino-tiny",
+        *("sam2.1_hiera_mini", "grounding-dino-mini"),  # ship with trackkit
     }
     assert models["sam2_hiera_small"].size_bytes == 1
     assert models["IDEA-Research/grounding-dino-tiny"].path == folder

@@ -149,6 +149,7 @@ def test_ground_truth_table_agrees_with_the_frames() -> None:
         "width": "float32",
         "height": "float32",
         "area_px": "int32",
+        "visibility": "float32",
         "mask_rle": "str",
     }
     rows = iter(table.itertuples())

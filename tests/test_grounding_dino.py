@@ -16,6 +16,7 @@ from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 from small_models import MAX_TEXT_LEN, small_grounding_dino
 from torchvision.ops import box_iou, nms
+from transformers import BertTokenizerFast
 
 from trackkit.config import TrackConfig
 from trackkit.detectors import grounding_dino, load_detector
@@ -310,6 +311,42 @@ def test_a_class_without_a_known_word(make: Make, name: str) -> None:
     assert repr(name) in str(error.value)
 
 
+def closed_tokenizer(*more: str) -> BertTokenizerFast:
+    """Colours and shapes, and no letters to spell anything else with."""
+    vocabulary = [f"[unused{i}]" for i in range(1100)]
+    for token, place in {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}.items():
+        vocabulary[place] = token
+    words = ["red", "blue", "circle", "square", "object", *more]
+    vocabulary[110 : 110 + len(words)] = words
+    return BertTokenizerFast(vocab={token: place for place, token in enumerate(vocabulary)})
+
+
+def test_a_closed_vocabulary_refuses_every_class_with_an_unknown_word() -> None:
+    tokenizer = closed_tokenizer()
+    prompts = make_prompts(["Red circle", "blue object", "red?"], tokenizer, MAX_TEXT_LEN)
+    assert prompts[0].input_ids == (101, 110, 112, 1012, 111, 114, 1012, 110, 1012, 102)
+    with pytest.raises(PromptError) as error:
+        make_prompts(["red circle", "Tiny red Zebra", "car"], tokenizer, MAX_TEXT_LEN)
+    message = str(error.value)
+    assert "class 'Tiny red Zebra' has words that this GroundingDINO does not know: Tiny, Zebra." in message
+    assert "It knows red, blue, circle, square, object." in message
+    assert "IDEA-Research/grounding-dino-base" in message
+
+
+def test_word_endings_do_not_open_a_vocabulary() -> None:
+    tokenizer = closed_tokenizer("##s", "a")
+    make_prompts(["red circles", "a square"], tokenizer, MAX_TEXT_LEN)
+    with pytest.raises(
+        PromptError, match=r"does not know: cubes\. It knows red, blue, circle, square, object\."
+    ):
+        make_prompts(["red cubes"], tokenizer, MAX_TEXT_LEN)
+
+
+def test_a_vocabulary_with_letters_spells_unknown_words_out(make: Make) -> None:
+    make("red zebra")
+    make("red 猫")  # one known word is enough
+
+
 def test_delimiters_within_a_class_do_not_split_it(make: Make, images: list[Image]) -> None:
     odd = make("red? cup?", "dog").detect(images)
     plain = make("red cup", "dog").detect(images)
@@ -334,7 +371,8 @@ def test_a_hub_name_without_network_says_what_to_run() -> None:
         "run `hf download IDEA-Research/grounding-dino-base --exclude '*.bin' --local-dir ground" in message
     )
     assert "HF_HUB_OFFLINE is set" in message
-    assert "--detector color" in message
+    assert "--preset color" in message
+    assert "--preset mini" in message
     assert pickle.loads(pickle.dumps(error.value)).args == error.value.args
 
 

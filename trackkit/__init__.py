@@ -16,6 +16,7 @@ from trackkit.errors import (
     VideoOpenError,
     VideoWriteError,
 )
+from trackkit.evaluation import Evaluation, evaluate
 from trackkit.job import Job
 from trackkit.jsonl import iter_jsonl, read_jsonl
 from trackkit.results import TrackingResults
@@ -40,6 +41,7 @@ __all__ = [
     "ClusterError",
     "ConfigError",
     "Detections",
+    "Evaluation",
     "Frame",
     "Job",
     "Progress",
@@ -58,6 +60,7 @@ __all__ = [
     "VideoResult",
     "VideoTask",
     "VideoWriteError",
+    "evaluate",
     "iter_jsonl",
     "read_jsonl",
     "track",

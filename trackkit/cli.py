@@ -1,4 +1,4 @@
-"""The command line: ``trackkit track``, ``trackkit demo``, ``trackkit doctor``.
+"""The command line: ``trackkit track``, ``trackkit eval``, ``trackkit demo``, ``trackkit doctor``.
 
 Exit codes: 0 all videos are done, 1 some failed or the run broke off, 2 the command cannot work as given,
 130 interrupted.
@@ -20,11 +20,14 @@ from trackkit.checkpoints import fetch_model, list_models
 from trackkit.config import DTYPES, MEMORIES, PRESETS, TrackConfig
 from trackkit.detectors import detector_names
 from trackkit.errors import TrackkitError
+from trackkit.evaluation import SIMILARITIES, evaluate
+from trackkit.ground_truth import FORMATS
 from trackkit.job import Job
 from trackkit.jsonl import LAYOUTS, read_jsonl
 from trackkit.progress import RunDisplay
 from trackkit.schedule import SCHEDULES
 from trackkit.session import Session
+from trackkit.shipped import is_shipped
 from trackkit.trackers import tracker_names
 
 OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -65,6 +68,13 @@ def _parser() -> argparse.ArgumentParser:
     track = commands.add_parser("track", help="track videos", description="Track videos.")
     _add_track_options(track)
     track.set_defaults(command=_track)
+    evaluation = commands.add_parser(
+        "eval",
+        help="compare results with ground truth",
+        description="Compare results with ground truth: HOTA, IDF1, MOTA, precision, recall, J and F.",
+    )
+    _add_eval_options(evaluation)
+    evaluation.set_defaults(command=_eval)
     demo = commands.add_parser(
         "demo",
         help="see it work: no weights, no GPU, no network",
@@ -78,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="list, fetch and verify weights").add_subparsers(
         required=True, metavar="ACTION"
     )
-    listing = models.add_parser("list", help="released models, and which of them are here")
+    listing = models.add_parser("list", help="models, and which of them are here")
     listing.set_defaults(command=_models_list)
     for action, text, command in (
         ("fetch", "download what is not here yet", _models_fetch),
@@ -124,8 +134,16 @@ def _add_track_options(parser: argparse.ArgumentParser) -> None:
     for flag, kind, text in (
         ("--detector", detector_names(), "what finds objects"),
         ("--tracker", tracker_names(), "what follows them"),
-        ("--detector-model", str, "hub name or local folder of the detector's weights"),
-        ("--sam-type", str, "SAM 2 model: sam2.1_hiera_{tiny,small,base_plus,large}"),
+        (
+            "--detector-model",
+            str,
+            "hub name or local folder of the detector's weights; mini ships with trackkit",
+        ),
+        (
+            "--sam-type",
+            str,
+            "SAM 2 model: sam2.1_hiera_{tiny,small,base_plus,large}; mini ships with trackkit",
+        ),
         ("--model-path", str, "SAM 2 checkpoint file"),
         ("--detection-frequency", int, "detect on every Nth processed frame; 1 for bytetrack"),
         ("--max-frames", int, "frames kept in memory per video, not a cut"),
@@ -149,7 +167,12 @@ def _add_track_options(parser: argparse.ArgumentParser) -> None:
             add(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
         else:
             add(flag, type=kind, metavar=kind.__name__.upper(), default=argparse.SUPPRESS, help=text)
-    add("--preset", choices=sorted(PRESETS), help="a set of these options; color needs no weights and no GPU")
+    add(
+        "--preset",
+        choices=sorted(PRESETS),
+        help="a set of these options; color needs no weights and no GPU, "
+        "mini is GroundingDINO and SAM 2 with small models that ship with trackkit and know coloured shapes",
+    )
 
     add = parser.add_argument_group("where").add_argument
     add("--device", metavar="cpu|cuda|cuda:N", help="default: every GPU, the CPU where there is none")
@@ -175,6 +198,32 @@ def _add_track_options(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="of the Dask dashboard; port 0 takes a free one (default: %(default)s)",
     )
+
+
+def _add_eval_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("predictions", metavar="JSONL", help="results of trackkit track")
+    add(
+        "--ground-truth",
+        required=True,
+        metavar="PATH",
+        help="trackkit JSONL, MOTChallenge text, DAVIS masks, YouTube-VIS JSON; or a folder of one kind",
+    )
+    add("--format", choices=FORMATS, help="of the ground truth (default: what PATH looks like)")
+    add(
+        "--by",
+        choices=SIMILARITIES,
+        help="compare masks or boxes (default: masks where both sides have them)",
+    )
+    add("--ignore-labels", action="store_true", help="match objects whatever their labels are")
+    add(
+        "--min-visibility",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="ignore ground truth of which less than this share is visible (default: %(default)s)",
+    )
+    add("--json", metavar="FILE", help="write the numbers to this file, too")
 
 
 def _config(options: argparse.Namespace) -> TrackConfig:
@@ -233,6 +282,21 @@ def _run(job: Job, session_options: dict[str, object], console: Console) -> int:
     return SOME_FAILED if display.failed else OK
 
 
+def _eval(options: argparse.Namespace, console: Console) -> int:
+    evaluation = evaluate(
+        options.predictions,
+        options.ground_truth,
+        format=options.format,
+        by=options.by,
+        ignore_labels=options.ignore_labels,
+        min_visibility=options.min_visibility,
+    )
+    console.print(str(evaluation), markup=False, highlight=False)
+    if options.json:
+        evaluation.to_json(options.json)
+    return OK
+
+
 def _demo(options: argparse.Namespace, console: Console) -> int:
     from trackkit.demo import DemoFiles, demo_config, make_demo_videos, write_contact_sheet
 
@@ -261,13 +325,16 @@ def _models_list(options: argparse.Namespace, console: Console) -> int:
     for model in list_models():
         size = "" if model.size_bytes is None else f"{model.size_bytes / 2**20:.0f} MiB"
         place = "not here" if model.path is None else str(model.path)
-        table.add_row(model.name, model.kind, f"{model.parameters / 1e6:.0f} M", size, place)
+        millions = model.parameters / 1e6
+        table.add_row(model.name, model.kind, f"{millions:.{int(millions < 10)}f} M", size, place)
     console.print(table)
     return OK
 
 
 def _models_fetch(options: argparse.Namespace, console: Console) -> int:
-    console.print(str(fetch_model(options.name)), markup=False, highlight=False)
+    path = fetch_model(options.name)
+    note = " ships with trackkit: nothing to fetch" if is_shipped(path) else ""
+    console.print(f"{path}{note}", markup=False, highlight=False)
     return OK
 
 
@@ -278,7 +345,8 @@ def _models_verify(options: argparse.Namespace, console: Console) -> int:
     released = {True: "bit for bit a released file", False: "no released file", None: "no checksum known"}
     console.print(f"{found.path} loads strictly as {found.model}", markup=False, highlight=False)
     console.print(f"{found.keys} tensors, {found.parameters:,} weights ({', '.join(found.dtypes)})")
-    console.print(f"sha256 {found.sha256}: {released[found.released]}", highlight=False)
+    origin = "ships with trackkit" if is_shipped(found.path) else released[found.released]
+    console.print(f"sha256 {found.sha256}: {origin}", highlight=False)
     return OK
 
 

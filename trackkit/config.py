@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from trackkit.errors import ConfigError
 from trackkit.prompts import parse_prompt
-from trackkit.releases import sam2_release
+from trackkit.releases import detector_name, sam2_release
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
 MEMORIES = ("stock", "samurai")
@@ -22,6 +22,13 @@ DETECTION_FREQUENCIES = {"bytetrack": 1}
 # A preset is a named set of options; options given beside it win.
 PRESETS: dict[str, dict[str, Any]] = {
     "color": {"detector": "color", "tracker": "bytetrack"},
+    # The real pipeline on models that ship with trackkit: they know coloured shapes, and little else.
+    "mini": {
+        "detector": "grounding-dino",
+        "detector_model": "mini",
+        "tracker": "sam2",
+        "sam_type": "mini",
+    },
 }
 
 
@@ -33,8 +40,9 @@ class TrackConfig:
         text_prompt: Classes to find, separated by ``.``, ``,`` or ``;``: ``"person. red cup."``.
         detector: Name of a registered detector.
         tracker: Name of a registered tracker.
-        detector_model: Hub name or local folder of the detector's weights.
-        sam_type: SAM 2 model, ``sam2.1_hiera_{tiny,small,base_plus,large}`` or the 2.0 names.
+        detector_model: Hub name or local folder of the detector's weights; ``mini`` ships with trackkit.
+        sam_type: SAM 2 model, ``sam2.1_hiera_{tiny,small,base_plus,large}`` or the 2.0 names; ``mini`` ships
+            with trackkit.
         model_path: SAM 2 checkpoint file; None looks in ``models/sam2/checkpoints`` and the hub's cache.
         detection_frequency: The detector runs on every Nth processed frame; None is 1 for a tracker that only
             joins detections (``bytetrack``), 10 for one that propagates masks.
@@ -95,10 +103,13 @@ class TrackConfig:
         ):
             msg = f"fps is {self.fps!r}: expected a number above 0, or None for every frame"
             raise ConfigError(msg)
-        self._check_tracker()
+        self._check_models()
 
-    def _check_tracker(self) -> None:
-        if self.tracker == "sam2":  # short and long names are one model, and one hash
+    def _check_models(self) -> None:
+        # Short and long names are one model, and one hash.
+        if self.detector == "grounding-dino":
+            object.__setattr__(self, "detector_model", detector_name(self.detector_model))
+        if self.tracker == "sam2":
             object.__setattr__(self, "sam_type", sam2_release(self.sam_type).name)
         if not isinstance(self.patience_s, int | float) or not 0 <= self.patience_s < float("inf"):
             msg = f"patience_s is {self.patience_s!r}: expected a number of seconds from 0 up"

@@ -9,14 +9,15 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from trackkit.config import TrackConfig
-from trackkit.datasets import make_scene, write_video
+from trackkit.datasets import make_natural_scene, write_dataset
 from trackkit.render import contact_sheet
 from trackkit.results import TrackingResults
 from trackkit.structures import VideoFailure
 from trackkit.video import VideoReader
 
-DEMO_COLORS = ("red", "yellow", "blue", "green")
-DEMO_PROMPT = ". ".join(DEMO_COLORS) + "."
+DEMO_CLASSES = ("red circle", "blue square", "yellow star", "green triangle")
+DEMO_PROMPT = ". ".join(DEMO_CLASSES) + "."
+DEMO_SEEDS = {"workshop": 2, "dusk": 8, "garden": 9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,14 @@ class DemoFiles:
 
     Attributes:
         videos: Folder of the source videos.
+        ground_truth: What there is to be seen in them, for ``trackkit eval``.
         jsonl: The results.
         annotated: Folder of the annotated videos.
         contact_sheet: PNG with frames of every annotated video.
     """
 
     videos: Path
+    ground_truth: Path
     jsonl: Path
     annotated: Path
     contact_sheet: Path
@@ -39,34 +42,28 @@ class DemoFiles:
     def under(cls, folder: Path) -> DemoFiles:
         """The demo's files in ``folder``."""
         return cls(
-            folder / "videos", folder / "tracks.jsonl", folder / "annotated", folder / "contact_sheet.png"
+            videos=folder / "videos",
+            ground_truth=folder / "videos" / "ground_truth.jsonl",
+            jsonl=folder / "tracks.jsonl",
+            annotated=folder / "annotated",
+            contact_sheet=folder / "contact_sheet.png",
         )
 
 
 def demo_config() -> TrackConfig:
-    """The embedded default, which needs no weights."""
-    return TrackConfig.from_preset("color", DEMO_PROMPT)
+    """The embedded default: GroundingDINO and SAM 2, as small as they ship with trackkit."""
+    return TrackConfig.from_preset("mini", DEMO_PROMPT)
 
 
 def make_demo_videos(folder: Path) -> list[Path]:
-    """Three videos of coloured shapes that hide each other, come in and leave."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Three videos of shapes among clutter that hide each other, come in, leave and return."""
+    names = [(color, shape) for color, shape in map(str.split, DEMO_CLASSES)]
     scenes = {
-        "crossing": make_scene(5, width=640, height=360, num_frames=120, num_objects=3, colors=DEMO_COLORS),
-        "busy": make_scene(
-            10,
-            width=640,
-            height=360,
-            num_frames=100,
-            num_objects=4,
-            colors=DEMO_COLORS,
-            background="gradient",
-        ),
-        "grainy": make_scene(
-            8, width=640, height=360, num_frames=80, num_objects=4, colors=DEMO_COLORS, background="noise"
-        ),
+        name: make_natural_scene(seed, width=640, height=360, num_frames=100, names=names)
+        for name, seed in DEMO_SEEDS.items()
     }
-    return [write_video(scene, folder / f"{name}.mp4") for name, scene in scenes.items()]
+    write_dataset(scenes, folder)
+    return [folder / f"{name}.mp4" for name in scenes]
 
 
 def write_contact_sheet(results: TrackingResults, path: Path, columns: int = 4) -> None:

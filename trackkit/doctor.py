@@ -108,17 +108,18 @@ def _codecs() -> Iterator[Check]:
 
 def _weights() -> Iterator[Check]:
     from trackkit.checkpoints import list_models
+    from trackkit.shipped import NO_DOWNLOAD, is_shipped
 
     defaults = TrackConfig("object")
     models = list_models()
     for kind, wanted in (("GroundingDINO", defaults.detector_model), ("SAM 2", defaults.sam_type)):
-        here = [model.name for model in models if model.kind == kind and model.path is not None]
-        advice = f"`trackkit models fetch {wanted}` gets the default; --preset color needs none"
+        here = [model for model in models if model.kind == kind and model.path is not None]
+        released = [model for model in here if model.path and not is_shipped(model.path)]
         yield Check(
             f"{kind} weights",
-            True if here else None,
-            ", ".join(here) or "none found",
-            advice if not here else "",
+            True if released else None,
+            ", ".join(model.name for model in here) or "none found",
+            "" if released else f"`trackkit models fetch {wanted}` gets the default; {NO_DOWNLOAD}",
         )
 
 

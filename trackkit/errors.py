@@ -8,7 +8,7 @@
     │   ├── VideoOpenError          no frame could be read
     │   ├── VideoDecodeError        reading broke off in the middle
     │   └── VideoWriteError         an output video could not be written
-    ├── ResultsError                a results file is damaged or of another run
+    ├── ResultsError                a results or ground-truth file is damaged or of another run
     └── ClusterError                workers could not be started or reached
 
 All of them take positional arguments only, so that they survive pickling between processes.
@@ -49,7 +49,7 @@ class VideoWriteError(VideoError):
 
 
 class ResultsError(TrackkitError):
-    """A results file is damaged, or belongs to another run."""
+    """A file of results or of ground truth is damaged, or belongs to another run or video."""
 
 
 class ClusterError(TrackkitError):

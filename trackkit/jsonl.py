@@ -6,12 +6,14 @@ Two layouts, told apart by their keys::
     objects:  {video_path, text_prompt, video_info, objects: [{obj_id, label, frames: [...]}], ...}
 
 Boxes are ``[x, y, w, h]`` in source pixels; masks are COCO RLE ``{"size": [height, width], "counts": str}``.
+In ground truth an object may have its ``visibility`` in a frame, the visible share.
 Failed videos go to ``<name>.failures.jsonl`` beside it.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -73,12 +75,16 @@ def _rows(result: VideoResult) -> Iterator[tuple[int, float, int, str, dict[str,
     scores = tracks["score"].to_numpy()
     columns = (tracks[name].tolist() for name in ("frame_idx", "time_s", "obj_id", "label", "detected"))
     masks = [None] * len(tracks) if tracks["mask_rle"].isna().all() else tracks["mask_rle"].tolist()
-    for frame_idx, time_s, obj_id, label, detected, box, score, counts in zip(
-        *columns, boxes, scores, masks, strict=True
+    # Ground truth may say how much of an object can be seen; results do not know it.
+    shares = tracks["visibility"].tolist() if "visibility" in tracks else [None] * len(tracks)
+    for frame_idx, time_s, obj_id, label, detected, box, score, counts, share in zip(
+        *columns, boxes, scores, masks, shares, strict=True
     ):
         entry: dict[str, Any] = {"bbox": box, "score": score, "detected": detected}
         if counts is not None:
             entry["segmentation"] = {"size": size, "counts": counts}
+        if share is not None:
+            entry["visibility"] = share
         yield frame_idx, time_s, obj_id, label, entry
 
 
@@ -197,6 +203,8 @@ def _tracks(data: dict[str, Any], classes: tuple[str, ...], rows: list[tuple[Any
         "detected": [entry["detected"] for entry in entries],
         "mask_rle": counts,
     }
+    if any("visibility" in entry for entry in entries):
+        columns["visibility"] = [float(entry.get("visibility", 1.0)) for entry in entries]
     return pd.DataFrame(columns).astype(TRACK_DTYPES)
 
 
@@ -271,4 +279,20 @@ def numbered_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, bytes]]:
             yield from enumerate(file, start=1)
     except OSError as error:
         msg = f"{path} cannot be read ({error.strerror}): check the path"
+        raise ResultsError(msg) from None
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that has its name only when it is whole.
+
+    Raises:
+        ResultsError: It cannot be written.
+    """
+    part = path.with_name(f".trackkit-{secrets.token_hex(6)}.part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        msg = f"{path} cannot be written ({error.strerror}): check the folder"
         raise ResultsError(msg) from None

@@ -1,4 +1,4 @@
-"""Facts about the released models: names, files, sizes. No weights, no network, nothing heavy."""
+"""Facts about the models: names, files, sizes. No weights, no network, nothing heavy."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import re
 from dataclasses import dataclass
 
 from trackkit.errors import ConfigError
+from trackkit.shipped import DETECTOR_MINI, DETECTOR_NAMES, SAM2_MINI
 
 
 @dataclass(frozen=True, slots=True)
 class Sam2Release:
-    """One released checkpoint of SAM 2 (https://github.com/facebookresearch/sam2).
+    """One checkpoint of SAM 2 (https://github.com/facebookresearch/sam2), or of its architecture.
 
     Attributes:
         name: ``sam2.1_hiera_large``.
-        parameters: Number of weights, all float32.
-        sha256: Of the released file.
+        parameters: Number of weights, all float32 in a released file.
+        sha256: Of the released file; None for the one that ships with trackkit.
         embed_dim: Channels of the first stage of the image encoder.
         blocks: Blocks of the image encoder; with ``embed_dim`` it tells the sizes apart.
     """
 
     name: str
     parameters: int
-    sha256: str
+    sha256: str | None
     embed_dim: int
     blocks: int
 
@@ -32,8 +33,13 @@ class Sam2Release:
         return f"{self.name}.pt"
 
     @property
+    def shipped(self) -> bool:
+        """It comes with trackkit (``models/mini``), and from nowhere else."""
+        return self.name == SAM2_MINI
+
+    @property
     def repo_id(self) -> str:
-        """Its repository on the hub."""
+        """Its repository on the hub, where it was released."""
         return "facebook/" + self.name.replace("_", "-")
 
     @property
@@ -69,6 +75,8 @@ SAM2_RELEASES = {
     name: Sam2Release(name, parameters, _SHA256[name], *_ENCODERS[name.partition("_hiera_")[2]])
     for name, parameters in _PARAMETERS.items()
 }
+# What was released, and what ships with trackkit.
+SAM2_MODELS = {**SAM2_RELEASES, SAM2_MINI: Sam2Release(SAM2_MINI, 2_482_690, None, 24, 5)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ def sam2_release(sam_type: str) -> Sam2Release:
     """The checkpoint that a name means.
 
     Args:
-        sam_type: A name of ``SAM2_RELEASES``, or a short form that the field uses: ``"large"``, ``"l"``,
+        sam_type: A name of ``SAM2_MODELS``, or a short form that the field uses: ``"large"``, ``"l"``,
             ``"b+"``, ``"sam2_l"`` (SAM 2.0; without a family it is 2.1).
 
     Raises:
@@ -124,7 +132,8 @@ def sam2_release(sam_type: str) -> Sam2Release:
     """
     release = find_sam2_release(sam_type)
     if release is None:
-        msg = f"sam_type {sam_type!r} is unknown: choose one of {', '.join(SAM2_RELEASES)}, or t, s, b+, l"
+        names = ", ".join(SAM2_MODELS)
+        msg = f"sam_type {sam_type!r} is unknown: choose one of {names}, or t, s, b+, l, mini"
         raise ConfigError(msg)
     return release
 
@@ -135,4 +144,9 @@ def find_sam2_release(name: str) -> Sam2Release | None:
     if match is None:
         return None
     family, size = match[1], match[2].replace("-", "_")
-    return SAM2_RELEASES.get(f"{_FAMILIES.get(family, family)}_hiera_{_SIZES.get(size, size)}")
+    return SAM2_MODELS.get(f"{_FAMILIES.get(family, family)}_hiera_{_SIZES.get(size, size)}")
+
+
+def detector_name(detector_model: str) -> str:
+    """The one name of a GroundingDINO: ``"mini"`` is ``"grounding-dino-mini"``, others are as they are."""
+    return DETECTOR_MINI if detector_model in DETECTOR_NAMES else detector_model

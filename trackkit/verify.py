@@ -9,8 +9,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from trackkit.checkpoints import find_detector, locate
+from trackkit.checkpoints import locate
 from trackkit.config import TrackConfig
+from trackkit.detector_checkpoints import find_detector
 from trackkit.errors import CheckpointError
 from trackkit.releases import GROUNDING_DINO_RELEASES, SAM2_RELEASES, Sam2Release, find_sam2_release
 from trackkit.trackers.sam2_checkpoint import identify, load_release
@@ -72,7 +73,7 @@ def verify(name_or_path: str) -> Verification:
 
 def _verify_sam2(release: Sam2Release, path: Path) -> Verification:
     weights = load_release(release, path).state_dict()
-    return _report(release.name, path, weights, {release.sha256})
+    return _report(release.name, path, weights, {release.sha256} if release.sha256 else set())
 
 
 def _verify_grounding_dino(path: Path) -> Verification:

@@ -7,6 +7,7 @@ https://arxiv.org/abs/2303.05499.
 from __future__ import annotations
 
 import logging
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,12 @@ from torchvision.ops import batched_nms, box_convert, clip_boxes_to_image, nms
 from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoProcessor
 from transformers.utils.logging import disable_progress_bar
 
-from trackkit.checkpoints import fetch_detector, how_to_get_detector
 from trackkit.config import TrackConfig
+from trackkit.detector_checkpoints import fetch_detector, how_to_get_detector
 from trackkit.errors import CheckpointError, ConfigError, PromptError
 from trackkit.precision import compute_dtype
+from trackkit.releases import detector_name
+from trackkit.shipped import DETECTOR_MINI
 from trackkit.structures import Detections, Image
 
 logger = logging.getLogger(__name__)
@@ -91,7 +94,7 @@ class GroundingDinoDetector:
         config: The classes, the thresholds and the dtype.
 
     Raises:
-        PromptError: A class is too long, or has no word that the model knows.
+        PromptError: A class is too long, or of words that the model does not know (:func:`make_prompts`).
     """
 
     def __init__(self, model: Any, processor: Any, config: TrackConfig) -> None:
@@ -117,7 +120,7 @@ class GroundingDinoDetector:
 
         Raises:
             CheckpointError: The weights are missing, cut, or of another model.
-            PromptError: A class is too long, or has no word that the model knows.
+            PromptError: A class is too long, or of words that the model does not know (:func:`make_prompts`).
         """
         model, processor = load_model(config.detector_model)
         return cls(model.to(device), processor, config)
@@ -182,13 +185,17 @@ def make_prompts(classes: Sequence[str], tokenizer: Any, max_tokens: int) -> tup
         max_tokens: What the model takes at once, the delimiters included (256 for the released models).
 
     Raises:
-        PromptError: A class is too long, or has no word that the model knows.
+        PromptError: A class is too long, or has no word that the model knows; or any word that it does not
+            know, where the model cannot spell a word out.
     """
+    closed = _closed_vocabulary(tokenizer)
     prompts: list[Prompt] = []
     ids: list[int] = [_CLS]
     spans: list[slice] = []
     first = 0
     for index, name in enumerate(classes):
+        if closed is not None:
+            _check_words(name, closed, tokenizer)
         encoded = tokenizer(name.lower(), add_special_tokens=False, verbose=False)["input_ids"]
         tokens = [token for token in encoded if token not in _DELIMITERS]
         if all(token == tokenizer.unk_token_id for token in tokens):
@@ -206,12 +213,36 @@ def make_prompts(classes: Sequence[str], tokenizer: Any, max_tokens: int) -> tup
     return (*prompts, Prompt((*ids, _SEP), tuple(spans), first))
 
 
+def _closed_vocabulary(tokenizer: Any) -> list[str] | None:
+    """The words of a model that knows these alone; None where it has pieces to spell every word with."""
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    if all(f"##{letter}" in vocabulary for letter in string.ascii_lowercase):
+        return None
+    return [word for word in sorted(vocabulary, key=vocabulary.__getitem__) if word.isalpha() and word[1:]]
+
+
+def _check_words(name: str, known: Sequence[str], tokenizer: Any) -> None:
+    # An unknown word would be one and the same token whatever it says: the others would decide alone.
+    words = [word for word in name.split() if _is_unknown(word, tokenizer)]
+    if words:
+        msg = (
+            f"class {name!r} has words that this GroundingDINO does not know: {', '.join(words)}. It knows "
+            f"{', '.join(known)}. For other words use a released model, such as {RELEASED_MODEL}"
+        )
+        raise PromptError(msg)
+
+
+def _is_unknown(word: str, tokenizer: Any) -> bool:
+    tokens: list[int] = tokenizer(word.lower(), add_special_tokens=False)["input_ids"]
+    return tokenizer.unk_token_id in tokens
+
+
 def load_model(name: str) -> tuple[Any, Any]:
-    """Load the model (float32, on the CPU) and its processor.
+    """Load the model (float32 whatever the file has, on the CPU) and its processor.
 
     Args:
-        name: A folder, a ``.pth`` of the reference repository, or a name on the Hugging Face hub, which is
-            fetched unless it is in the cache.
+        name: A folder, a ``.pth`` of the reference repository, a name on the Hugging Face hub, which is
+            fetched unless it is in the cache, or ``"mini"``, which ships with trackkit.
 
     Raises:
         CheckpointError: The weights are missing, cut, or of another model.
@@ -258,10 +289,12 @@ def _load_folder(name: str, folder: Path) -> tuple[Any, Any]:
 
 
 def _broken(name: str, reason: str) -> CheckpointError:
+    again = f"fetch the whole folder again, for instance with `{how_to_get_detector(RELEASED_MODEL)}`"
+    if detector_name(name) == DETECTOR_MINI:
+        again = "it ships with trackkit, install that again"
     msg = (
         f"detector_model {name!r} cannot be loaded: {reason}. Expected config.json, model.safetensors "
-        "(pickled .bin weights are not read), tokenizer and processor files: fetch the whole folder "
-        f"again, for instance with `{how_to_get_detector(RELEASED_MODEL)}`"
+        f"(pickled .bin weights are not read), tokenizer and processor files: {again}"
     )
     return CheckpointError(msg)
 

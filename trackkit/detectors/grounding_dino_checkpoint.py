@@ -32,7 +32,7 @@ from transformers import (
     SwinConfig,
 )
 
-from trackkit.checkpoints import find_tokenizer, no_tokenizer
+from trackkit.detector_checkpoints import find_tokenizer, no_tokenizer
 from trackkit.errors import CheckpointError
 from trackkit.weight_files import first, read_weights
 

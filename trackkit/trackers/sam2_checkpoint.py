@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from trackkit.errors import CheckpointError
-from trackkit.releases import SAM2_RELEASES, Sam2Release
+from trackkit.releases import SAM2_MODELS, Sam2Release
 from trackkit.trackers.sam2_model import SAM2Base, build_sam2_model
 from trackkit.weight_files import differences, first, read_weights
 
@@ -27,7 +27,7 @@ def load_release(release: Sam2Release, path: Path, device: str = "cpu") -> SAM2B
         device: ``"cpu"`` or ``"cuda:0"``.
 
     Returns:
-        The ``SAM2Base`` in eval mode, float32, without gradients.
+        The ``SAM2Base`` in eval mode, float32 whatever the file has, without gradients.
 
     Raises:
         CheckpointError: The file is missing, cut, or not of that architecture.
@@ -43,19 +43,24 @@ def load_release(release: Sam2Release, path: Path, device: str = "cpu") -> SAM2B
 
 
 def identify(weights: Mapping[str, Tensor]) -> Sam2Release | None:
-    """The release that weights look like, by the size of their image encoder; None where they are others."""
+    """The model that weights look like, by the size of their image encoder; None where they are others."""
     embedding = weights.get(_PATCH_EMBEDDING)
     if embedding is None:
         return None
     embed_dim = embedding.shape[0]
     blocks = len({key.removeprefix(_BLOCK).partition(".")[0] for key in weights if key.startswith(_BLOCK)})
     family = "sam2.1_" if any(key in weights for key in _ONLY_IN_2_1) else "sam2_"
-    same = (r for r in SAM2_RELEASES.values() if (r.embed_dim, r.blocks) == (embed_dim, blocks))
+    same = (r for r in SAM2_MODELS.values() if (r.embed_dim, r.blocks) == (embed_dim, blocks))
     return next((release for release in same if release.name.startswith(family)), None)
 
 
 def _advice(release: Sam2Release, weights: Mapping[str, Tensor]) -> str:
     looks_like = identify(weights)
+    if looks_like == release and release.shipped:
+        return (
+            "It was changed or is damaged: leave --model-path out to load the file that ships with trackkit; "
+            "where this is that file, install trackkit again"
+        )
     if looks_like == release:
         return (
             "It was changed or is damaged: get the released file with "

@@ -19,18 +19,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trackkit.errors import ConfigError
+from trackkit.shipped import SAM2_MINI, shipped_sam2_config
 
 SAM2Base: TypeAlias = Any  # sam2.modeling.sam2_base.SAM2Base; importing sam2 starts Hydra, so it is done late
 
-# Name of a model -> config in the sam2 package.
+# Name of a model -> config in the sam2 package, or a path of its own.
 SAM2_CONFIGS = {
     f"{family}_hiera_{size}": f"configs/{family}/{family}_hiera_{short}.yaml"
     for family in ("sam2", "sam2.1")
     for size, short in (("tiny", "t"), ("small", "s"), ("base_plus", "b+"), ("large", "l"))
-}
+} | {SAM2_MINI: str(shipped_sam2_config())}
 
-# What build_sam2_video_predictor adds to the config by default, but for the filling of holes (it needs a CUDA
-# extension that the package on PyPI does not have).
+# What build_sam2_video_predictor adds, where a config does not say otherwise, but for the filling of holes
+# (it needs a CUDA extension that the package on PyPI does not have).
 _TRACKING_OPTIONS = (
     "model.sam_mask_decoder_extra_args.dynamic_multimask_via_stability=true",
     "model.sam_mask_decoder_extra_args.dynamic_multimask_stability_delta=0.05",
@@ -48,8 +49,8 @@ def build_sam2_model(
     may have cleared or claimed.
 
     Args:
-        config_name: A name of ``SAM2_CONFIGS`` (``"sam2.1_hiera_large"``) or the path of a config within the
-            ``sam2`` package (``"configs/sam2.1/sam2.1_hiera_l.yaml"``).
+        config_name: A name of ``SAM2_CONFIGS`` (``"sam2.1_hiera_large"``) or the path of a config, absolute
+            or within the ``sam2`` package (``"configs/sam2.1/sam2.1_hiera_l.yaml"``).
         overrides: Hydra style, ``"++model.image_size=512"``; the leading ``+`` may be left out. The rotary
             positions follow ``image_size`` by themselves.
         device: Where the model goes.
@@ -67,8 +68,8 @@ def build_sam2_model(
     if path.suffix != ".yaml" or not path.is_file():
         msg = f"SAM 2 config {config_name!r} is unknown: choose one of {', '.join(SAM2_CONFIGS)}"
         raise ConfigError(msg)
-    options = OmegaConf.from_dotlist([*_TRACKING_OPTIONS, *(option.lstrip("+") for option in overrides)])
-    config = OmegaConf.merge(OmegaConf.load(path), options)
+    options = OmegaConf.from_dotlist([option.lstrip("+") for option in overrides])
+    config = OmegaConf.merge(OmegaConf.from_dotlist([*_TRACKING_OPTIONS]), OmegaConf.load(path), options)
     OmegaConf.resolve(config)
     model = instantiate(config.model, _recursive_=True).to(device).eval().requires_grad_(False)
     settle_rotary_positions(model)
