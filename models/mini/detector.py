@@ -20,7 +20,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torchvision.ops import box_convert, box_iou, generalized_box_iou
 
-from trackkit.colors import SATURATED
+from trackkit.colors import NAMED_COLORS, SATURATED
 from trackkit.datasets import SHAPES
 from trackkit.scenes import THING
 
@@ -41,6 +41,12 @@ Rng = np.random.Generator
 COLORS = list(SATURATED)
 NAMES = [*SHAPES]
 SHAPE_CLASSES = [*NAMES, THING]
+# Words that mean one of these; they get its embedding when the model is saved.
+ALIASES = {
+    **{f"{name}{'es' if name.endswith('s') else 's'}": name for name in (*NAMES, THING)},
+    **{"thing": THING, "things": THING},
+    **{synonym: color for color in COLORS for synonym in NAMED_COLORS[color].synonyms},
+}
 IMAGE_SIZE = 192
 MAX_TEXT_LEN = 64
 DIM, EMBED_DIM, QUERIES = 64, 24, 32
@@ -75,7 +81,7 @@ def make_processor() -> GroundingDinoProcessor:
         1029: "?",
     }.items():
         vocabulary[place] = token
-    words = [*COLORS, *NAMES, THING]
+    words = [*COLORS, *NAMES, THING, *ALIASES]
     vocabulary[110 : 110 + len(words)] = words
     places = {token: place for place, token in enumerate(vocabulary)}
     tokenizer = BertTokenizerFast(vocab=places, do_lower_case=True, model_max_length=MAX_TEXT_LEN)
@@ -426,5 +432,9 @@ class DetectorTrainer:
         """Write what ``--detector-model`` takes, weights in fp16."""
         model = type(self.model)(self.model.config)
         model.load_state_dict({key[2:]: value for key, value in weights.items() if key.startswith("0.")})
+        places = self.processor.tokenizer.get_vocab()
+        embeddings = model.model.text_backbone.embeddings.word_embeddings.weight.data
+        for alias, word in ALIASES.items():
+            embeddings[places[alias]] = embeddings[places[word]]
         model.half().save_pretrained(folder / "grounding_dino")
         self.processor.save_pretrained(folder / "grounding_dino")
