@@ -17,6 +17,7 @@ from trackkit.datasets import SHAPES
 from trackkit.scenes import THING
 from trackkit.trackers.preprocess import normalize
 from trackkit.trackers.sam2_model import build_sam2_model
+from trackkit.weight_files import read_weights
 
 Rng = np.random.Generator
 
@@ -29,8 +30,8 @@ IMAGES = 12
 class TrackerTrainer:
     """Steps of training; see ``train.py``.
 
-    Clips grow from one frame to eight. The first frame is prompted with a box, a point or a mask, the others
-    are tracked from the memory, which holds the true masks at first and the model's own later.
+    Clips of one frame at first, later of up to eight. The first frame is prompted with a box, a point or a
+    mask, the others are tracked from the memory, which holds the true masks at first, the model's own later.
 
     Args:
         pool: What it learns from.
@@ -47,7 +48,7 @@ class TrackerTrainer:
         if start is None:
             self._start_well()
         else:
-            self._take_over(torch.load(start, map_location="cpu", weights_only=True)["model"])
+            self.model.load_state_dict(read_weights(start))
         dim = self.model.hidden_dim
         colors = len(COLORS) + 1
         # Training only. Cells of the image encoder name the colour (strides 4, 8, 16) and the shape (16)
@@ -77,9 +78,6 @@ class TrackerTrainer:
         for parameter in (trunk.pos_embed, trunk.pos_embed_window):
             nn.init.trunc_normal_(parameter, std=0.02)
 
-    def _take_over(self, weights: dict[str, Tensor]) -> None:
-        self.model.load_state_dict(weights)
-
     def modules(self) -> nn.ModuleList:
         """All that is trained."""
         return nn.ModuleList([self.model, self.heads])
@@ -89,11 +87,10 @@ class TrackerTrainer:
     def _length(self, rng: Rng, progress: float) -> int:
         """Frames of the clips of this step."""
         stages = (0.25, 0.4, 0.65) if self.is_new else (0.05, 0.15, 0.4)
-        if progress < stages[0]:
-            return 1
-        if progress < stages[1]:
-            return 2
-        return 4 if progress < stages[2] else int(rng.choice([4, 8]))
+        # Single frames stay in: they hold the most prompts, and masks are learned from these.
+        lengths, shares = (1, 2, 4, 8), np.array([0.35, 0.15, 0.3, 0.2])
+        allowed = 1 + sum(progress >= stage for stage in stages)
+        return int(rng.choice(lengths[:allowed], p=shares[:allowed] / shares[:allowed].sum()))
 
     def _batch(
         self, rng: Rng, length: int
