@@ -13,6 +13,7 @@ from typing import BinaryIO, Self
 from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError, ResultsError
 from trackkit.jsonl import LAYOUTS, decode_head, encode_failure, encode_result, failures_path, numbered_lines
+from trackkit.lock import FileLock
 from trackkit.results import failure_of
 from trackkit.structures import VideoFailure, VideoResult, VideoTask
 
@@ -31,7 +32,8 @@ class Journal:
 
     Raises:
         ConfigError: The layout is unknown.
-        ResultsError: The file was written with other options, or cannot be opened.
+        ResultsError: The file was written with other options, is being written by another run (see
+            :class:`trackkit.lock.FileLock`), or cannot be opened.
     """
 
     def __init__(
@@ -47,15 +49,20 @@ class Journal:
             raise ConfigError(msg)
         self.path, self.config, self.layout = Path(output_jsonl), config, layout
         self.notes: list[str] = []
-        self._files = contextlib.ExitStack()
         self._failures: FileIO | None = None
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not resume:
-                self._move_aside()
-            self._repair()
-            self._done = self._read_done()
-            self._results = self._files.enter_context(self.path.open("ab", buffering=0))
+            with contextlib.ExitStack() as files:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                lock = FileLock(self.path)
+                files.callback(lock.release)
+                if lock.note is not None:
+                    self.notes.append(lock.note)
+                if not resume:
+                    self._move_aside()
+                self._repair()
+                self._done = self._read_done()
+                self._results = files.enter_context(self.path.open("ab", buffering=0))
+                self._files = files.pop_all()
         except OSError as error:
             msg = f"results file {self.path} cannot be written ({error.strerror}): check --output-jsonl"
             raise ResultsError(msg) from None
@@ -69,7 +76,7 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files and let go of the lock."""
         self._files.close()
 
     def is_done(self, task: VideoTask) -> bool:
