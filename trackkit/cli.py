@@ -22,9 +22,10 @@ from trackkit.detectors import detector_names
 from trackkit.errors import TrackkitError
 from trackkit.job import Job
 from trackkit.jsonl import LAYOUTS, read_jsonl
-from trackkit.progress import RunDisplay
+from trackkit.progress import RunDisplay, status_table
 from trackkit.schedule import SCHEDULES
 from trackkit.session import Session
+from trackkit.status import read_status
 from trackkit.trackers import tracker_names
 
 OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -65,6 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     track = commands.add_parser("track", help="track videos", description="Track videos.")
     _add_track_options(track)
     track.set_defaults(command=_track)
+    status = commands.add_parser(
+        "status",
+        help="how far a run is",
+        description="Say what is done, failed and left, and how fast it goes.",
+    )
+    status.add_argument("output_jsonl", metavar="FILE", help="the --output-jsonl of the run")
+    status.add_argument("--video-list", metavar="PATH", help="of the run, to count what is left")
+    status.set_defaults(command=_status)
     demo = commands.add_parser(
         "demo",
         help="see it work: no weights, no GPU, no network",
@@ -117,6 +126,7 @@ def _add_track_options(parser: argparse.ArgumentParser) -> None:
         "--no-resume", dest="resume", action="store_false", help="begin anew; the old file is kept beside it"
     )
     add("--skip-missing", action="store_true", help="record missing videos as failures, do not stop for them")
+    add("--skip-failed", action="store_true", help="do not try again what failed before")
 
     # No defaults here: what is not given is left to the preset, then to TrackConfig.
     add = parser.add_argument_group("how").add_argument
@@ -193,11 +203,14 @@ def _track(options: argparse.Namespace, console: Console) -> int:
         layout=options.layout,
         resume=options.resume,
         skip_missing=options.skip_missing,
+        skip_failed=options.skip_failed,
     ) as job:
         for note in job.notes:
             console.print(f"note: {note}", markup=False, highlight=False)
         if job.done:
             console.print(f"{len(job.done)} videos are in {options.output_jsonl} already: skipped")
+        if job.failed:
+            console.print(f"{len(job.failed)} videos failed before: skipped, too")
         session = {
             name: getattr(options, name)
             for name in (
@@ -215,8 +228,8 @@ def _track(options: argparse.Namespace, console: Console) -> int:
 
 def _run(job: Job, session_options: dict[str, object], console: Console) -> int:
     if not job.tasks and not job.missing:
-        console.print("nothing to do: every video is done")
-        return OK
+        console.print(f"nothing to do: every video is {'done or failed' if job.failed else 'done'}")
+        return SOME_FAILED if job.failed else OK
     with Session(job.config, **session_options) as session:  # type: ignore[arg-type]
         if session.dashboard:
             console.print(f"dashboard: {session.dashboard}", markup=False)
@@ -230,7 +243,12 @@ def _run(job: Job, session_options: dict[str, object], console: Console) -> int:
             return SOME_FAILED
         finally:
             console.print(display.summary())
-    return SOME_FAILED if display.failed else OK
+    return SOME_FAILED if display.failed or job.failed else OK
+
+
+def _status(options: argparse.Namespace, console: Console) -> int:
+    console.print(status_table(read_status(options.output_jsonl, options.video_list)))
+    return OK
 
 
 def _demo(options: argparse.Namespace, console: Console) -> int:

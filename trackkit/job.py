@@ -27,11 +27,14 @@ class Job:
         layout: ``"frames"`` or ``"objects"``, see ``trackkit.jsonl``.
         resume: Skip the videos that ``output_jsonl`` holds already.
         skip_missing: Record videos that are not there as failures, instead of raising.
+        skip_failed: Leave out the videos that failed before, with these options and unchanged since; else
+            they are tried again.
 
     Attributes:
         tasks: What is to be done, largest source first.
         missing: Failures of the videos that are not there.
         done: Tasks that ``output_jsonl`` holds already.
+        failed: Failures that are not tried again.
         notes: What the user should know: repairs, files that were moved aside.
 
     Raises:
@@ -50,8 +53,9 @@ class Job:
         layout: str = "frames",
         resume: bool = True,
         skip_missing: bool = False,
+        skip_failed: bool = False,
     ) -> None:
-        tasks, self.missing = make_tasks(videos, output_video_dir=output_video_dir, skip_missing=skip_missing)
+        tasks, missing = make_tasks(videos, output_video_dir=output_video_dir, skip_missing=skip_missing)
         if output_video_dir is not None:
             _make_folder(Path(output_video_dir))
         self._journal: Journal | None = None
@@ -59,8 +63,12 @@ class Job:
             self._journal = Journal(output_jsonl, config, layout=layout, resume=resume)
         self.config = config
         self.done = [task for task in tasks if self._journal is not None and self._journal.is_done(task)]
-        done = {task.source for task in self.done}
-        self.tasks = [task for task in tasks if task.source not in done]
+        failed = self._journal.read_failed() if self._journal is not None and skip_failed else {}
+        wanted = [*tasks, *(failure.task for failure in missing)]
+        self.failed = [failed[task.key] for task in wanted if task.key in failed]
+        over = failed.keys() | {task.key for task in self.done}
+        self.tasks = [task for task in tasks if task.key not in over]
+        self.missing = [failure for failure in missing if failure.task.key not in over]
 
     def __enter__(self) -> Self:
         return self
@@ -85,8 +93,9 @@ class Job:
         if self._journal is not None:
             self._journal.write(outcome)
 
-    def read_done(self) -> Iterator[VideoResult]:
-        """The results of the videos that were done before."""
+    def read_done(self) -> Iterator[VideoResult | VideoFailure]:
+        """The results of the videos that were done before, and the failures that are not tried again."""
+        yield from self.failed
         if self._journal is None or not self.done:
             return
         done = {task.key for task in self.done}

@@ -12,7 +12,15 @@ from typing import BinaryIO, Self
 
 from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError, ResultsError
-from trackkit.jsonl import LAYOUTS, decode_head, encode_failure, encode_result, failures_path, numbered_lines
+from trackkit.jsonl import (
+    LAYOUTS,
+    decode_head,
+    encode_failure,
+    encode_result,
+    failures_path,
+    iter_failures,
+    numbered_lines,
+)
 from trackkit.lock import FileLock
 from trackkit.results import failure_of
 from trackkit.structures import VideoFailure, VideoResult, VideoTask
@@ -82,6 +90,11 @@ class Journal:
     def is_done(self, task: VideoTask) -> bool:
         """Whether the file holds this video, unchanged since."""
         return task.key in self._done
+
+    def read_failed(self) -> dict[tuple[str, int, int], VideoFailure]:
+        """The videos that failed with these options and were not done since, by ``VideoTask.key``."""
+        found = {f.task.key: f for f, config in iter_failures(self.path) if config == self.config.hash}
+        return {key: failure for key, failure in found.items() if key not in self._done}
 
     def write(self, outcome: VideoResult | VideoFailure) -> None:
         """Append one outcome and see it to the disk. A truncated video is a result and a failure.

@@ -145,6 +145,7 @@ class Session:
         layout: str = "frames",
         resume: bool = True,
         skip_missing: bool = False,
+        skip_failed: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> TrackingResults:
         """Track videos and hold all their results in memory.
@@ -167,6 +168,7 @@ class Session:
             layout=layout,
             resume=resume,
             skip_missing=skip_missing,
+            skip_failed=skip_failed,
         ) as job:
             return TrackingResults([*job.read_done(), *self.run(job, on_progress)], self.config)
 
@@ -179,6 +181,7 @@ class Session:
         layout: str = "frames",
         resume: bool = True,
         skip_missing: bool = False,
+        skip_failed: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> Iterator[Outcome]:
         """As :meth:`track`, but yields each outcome when it is there and keeps none: for long lists.
@@ -193,6 +196,7 @@ class Session:
             layout=layout,
             resume=resume,
             skip_missing=skip_missing,
+            skip_failed=skip_failed,
         ) as job:
             yield from self.run(job, on_progress)
 
