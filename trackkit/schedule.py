@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from time import monotonic
+from typing import NamedTuple, TypeGuard
 
 from distributed import Client, Future, KilledWorker, as_completed
 from distributed.client import FutureCancelledError
@@ -23,6 +25,9 @@ def run_tasks(
     client: Client, tasks: Iterable[VideoTask], host: str, *, schedule: str = "dynamic", expect: int = 0
 ) -> Iterator[VideoResult | VideoFailure]:
     """Run every task and yield its outcome when it is there.
+
+    A video whose worker process dies under it is put by, and tried once more when all others are done: alone,
+    so that no other one fails with it, or it with another.
 
     Only a window of tasks is at the cluster at a time, and each result is released as soon as it is
     here: neither a long list nor a slow consumer fills the memory of scheduler, workers or client.
@@ -44,16 +49,45 @@ def run_tasks(
         msg = f"schedule is {schedule!r}: choose one of {', '.join(SCHEDULES)}"
         raise ConfigError(msg)
     submit = _dynamic(client, tasks, host, expect) if schedule == "dynamic" else _pinned(client, tasks, host)
-    running: dict[str, VideoTask] = {}
+    killed: list[VideoFailure] = []
+    for outcome in _gather(client, submit):
+        if _was_killed(outcome):
+            killed.append(outcome)
+        else:
+            yield outcome
+    for first in killed:  # One by one, with nothing beside it: now it is known whose fault it is.
+        for second in _gather(client, _dynamic(client, [first.task], host, expect=0)):
+            yield _second_attempt(first, second)
+
+
+def _was_killed(outcome: VideoResult | VideoFailure) -> TypeGuard[VideoFailure]:
+    return isinstance(outcome, VideoFailure) and outcome.error_type == KilledWorker.__name__
+
+
+def _second_attempt(first: VideoFailure, second: VideoResult | VideoFailure) -> VideoResult | VideoFailure:
+    if isinstance(second, VideoResult):
+        warning = "its worker process died under it; done on a second attempt, alone"
+        return replace(second, warnings=(*second.warnings, warning))
+    again = ", and again when it was tried once more alone" if _was_killed(second) else ""
+    return replace(
+        second,
+        message=second.message + again,
+        attempts=first.attempts + second.attempts,
+        seconds=first.seconds + second.seconds,
+    )
+
+
+def _gather(client: Client, submit: Submit) -> Iterator[VideoResult | VideoFailure]:
+    running: dict[str, _Running] = {}
     try:
         completed = as_completed(_remember(running, submit(None)), loop=client.loop)
         for future in completed:
             if client.status != "running":
                 reason = f"the client is {client.status}"
                 raise _lost(reason)
-            task = running.pop(future.key)
+            began = running.pop(future.key)
             completed.update(_remember(running, submit(future)))  # first of all: a worker is idle
-            outcome = _outcome(future, task)
+            outcome = _outcome(future, began)
             future.release()
             yield outcome
     finally:
@@ -65,8 +99,13 @@ Submitted = list[tuple[Future, VideoTask]]
 Submit = Callable[[Future | None], Submitted]  # called with the future that is done, None to begin
 
 
-def _remember(running: dict[str, VideoTask], submitted: Submitted) -> list[Future]:
-    running.update((future.key, task) for future, task in submitted)
+class _Running(NamedTuple):
+    task: VideoTask
+    since: float  # on the monotonic clock
+
+
+def _remember(running: dict[str, _Running], submitted: Submitted) -> list[Future]:
+    running.update((future.key, _Running(task, monotonic())) for future, task in submitted)
     return [future for future, _ in submitted]
 
 
@@ -119,12 +158,19 @@ def _addresses(client: Client) -> dict[str, str]:
     return {str(worker["name"]): address for address, worker in workers.items()}
 
 
-def _outcome(future: Future, task: VideoTask) -> VideoResult | VideoFailure:
+def _outcome(future: Future, began: _Running) -> VideoResult | VideoFailure:
     try:
         outcome: VideoResult | VideoFailure = future.result()
     except KilledWorker as error:
-        message = f"the worker process died while it ran this video ({error.last_worker.address})"
-        return VideoFailure(task, "KilledWorker", message, worker=str(error.last_worker.name))
+        worker, attempts = error.last_worker, error.allowed_failures + 1
+        return VideoFailure(
+            began.task,
+            KilledWorker.__name__,
+            f"the worker process died while it ran this video ({worker.address})",
+            attempts=attempts,
+            worker=str(worker.name),
+            seconds=monotonic() - began.since,
+        )
     except FutureCancelledError as error:
         raise _lost(str(error)) from None
     return outcome
