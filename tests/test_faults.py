@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,38 @@ import pytest
 from faults import CONFIG, write_faulty_video
 
 import trackkit as tk
+
+
+def test_a_video_that_takes_too_long_fails_at_the_frame_it_reached(tmp_path: Path) -> None:
+    slow = write_faulty_video(tmp_path / "slow.mp4", "slow", num_frames=30)
+    good = write_faulty_video(tmp_path / "good.mp4")
+    config = CONFIG.replace(batch_size=1)
+    with tk.Session(config, num_workers=0, device="cpu", timeout_per_video_s=0.5) as session:
+        results = session.track([slow, good])
+    (failure,) = results.failures.itertuples()
+    assert (failure.video_path, failure.error_type, failure.attempts) == (str(slow), "VideoTimeout", 1)
+    assert re.search(r"not done after 0\.5 s, at frame [1-9]\d* of 30", failure.message)
+    with pytest.raises(tk.ConfigError, match="seconds above 0"):
+        tk.Session(CONFIG, timeout_per_video_s=0)
+
+
+def test_a_video_that_hangs_costs_its_worker_and_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trackkit.schedule.WATCHDOG_GRACE_S", 0.5)
+    hangs = write_faulty_video(tmp_path / "hangs.mp4", "hang")
+    good = [write_faulty_video(tmp_path / f"{k}.mp4") for k in range(2)]
+    with (
+        dask.config.set({"distributed.worker.preload": ["faults"]}),
+        tk.Session(CONFIG, device="cpu", num_workers=1, timeout_per_video_s=2) as session,
+    ):
+        results = session.track([good[0], hangs, good[1]])
+    (failure,) = results.failures.itertuples()
+    assert (failure.video_path, failure.error_type, failure.attempts) == (str(hangs), "VideoTimeout", 1)
+    assert "in _hang" in failure.traceback
+    assert "hangs after 0 frames" in failure.message
+    assert failure.worker == "0"
+    assert len(results) == 3
 
 
 @pytest.fixture

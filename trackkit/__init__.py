@@ -14,6 +14,7 @@ from trackkit.errors import (
     VideoDecodeError,
     VideoError,
     VideoOpenError,
+    VideoTimeout,
     VideoWriteError,
 )
 from trackkit.job import Job
@@ -57,6 +58,7 @@ __all__ = [
     "VideoOpenError",
     "VideoResult",
     "VideoTask",
+    "VideoTimeout",
     "VideoWriteError",
     "iter_jsonl",
     "read_jsonl",

@@ -178,6 +178,13 @@ def _add_track_options(parser: argparse.ArgumentParser) -> None:
         default="dynamic",
         help="how videos are spread (default: %(default)s)",
     )
+    add(
+        "--timeout-per-video",
+        type=float,
+        metavar="SECONDS",
+        dest="timeout_per_video_s",
+        help="a video that takes longer fails; one that hangs costs its worker process (default: no limit)",
+    )
     add("--host", default="127.0.0.1", help="address the workers listen on (default: %(default)s)")
     add(
         "--dashboard-address",
@@ -219,6 +226,7 @@ def _track(options: argparse.Namespace, console: Console) -> int:
                 "num_workers",
                 "scheduler",
                 "schedule",
+                "timeout_per_video_s",
                 "host",
                 "dashboard_address",
             )

@@ -7,6 +7,7 @@
     ├── VideoError
     │   ├── VideoOpenError          no frame could be read
     │   ├── VideoDecodeError        reading broke off in the middle
+    │   ├── VideoTimeout            it took longer than it may
     │   └── VideoWriteError         an output video could not be written
     ├── ResultsError                a results file is damaged or of another run
     └── ClusterError                workers could not be started or reached
@@ -42,6 +43,10 @@ class VideoOpenError(VideoError):
 
 class VideoDecodeError(VideoError):
     """Reading broke off in the middle."""
+
+
+class VideoTimeout(VideoError):
+    """A video took longer than it may."""
 
 
 class VideoWriteError(VideoError):

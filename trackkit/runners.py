@@ -38,15 +38,19 @@ class InProcessRunner:
     Args:
         config: What to load.
         device: ``"cpu"`` or ``"cuda:N"``.
+        timeout_s: What a video may take; looked at between frames, so that code that hangs goes on hanging.
     """
 
-    def __init__(self, config: TrackConfig, device: str) -> None:
+    def __init__(self, config: TrackConfig, device: str, *, timeout_s: float | None = None) -> None:
         self._config, self._models = config, load_models(config, device)
+        self._timeout_s = timeout_s
 
     def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
         """Yield the outcome of every task."""
         for task in tasks:
-            yield attempt(task, self._config, self._models, on_progress, worker="local")
+            yield attempt(
+                task, self._config, self._models, on_progress, timeout_s=self._timeout_s, worker="local"
+            )
 
     def close(self) -> None:
         """Let go of the models."""
@@ -63,6 +67,7 @@ class ClusterRunner:
         schedule: See :func:`trackkit.schedule.run_tasks`.
         expect: Number of workers that will come, where they are not all there yet.
         worker_timeout_s: How long to wait for the first worker.
+        timeout_s: What a video may take.
 
     Raises:
         ClusterError: The scheduler cannot be reached, or no worker came.
@@ -78,8 +83,9 @@ class ClusterRunner:
         schedule: str = "dynamic",
         expect: int = 0,
         worker_timeout_s: float = 300.0,
+        timeout_s: float | None = None,
     ) -> None:
-        self._schedule = schedule
+        self._schedule, self._timeout_s = schedule, timeout_s
         self._expect = max(expect, len(getattr(target, "plan", ())))
         self._host = ModelHost(config, device)
         self._stack = ExitStack()
@@ -109,7 +115,12 @@ class ClusterRunner:
         """Yield the outcome of every task, in the order in which they are done."""
         with self._listening(on_progress):
             yield from run_tasks(
-                self.client, tasks, self._host.name, schedule=self._schedule, expect=self._expect
+                self.client,
+                tasks,
+                self._host.name,
+                schedule=self._schedule,
+                expect=self._expect,
+                timeout_s=self._timeout_s,
             )
 
     @contextmanager

@@ -5,24 +5,33 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from time import monotonic
-from typing import NamedTuple, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from distributed import Client, Future, KilledWorker, as_completed
 from distributed.client import FutureCancelledError
 
 from trackkit.errors import ClusterError, ConfigError
 from trackkit.structures import VideoFailure, VideoResult, VideoTask
-from trackkit.worker import run_task
+from trackkit.worker import TIMEOUT_TOPIC, run_task
 
 SCHEDULES = ("dynamic", "round-robin")
 WORKERS_INTERVAL_S = 1.0
+WATCHDOG_GRACE_S = 30.0  # a frame that takes long, and the end of a video, are no hang
 
 
 def run_tasks(
-    client: Client, tasks: Iterable[VideoTask], host: str, *, schedule: str = "dynamic", expect: int = 0
+    client: Client,
+    tasks: Iterable[VideoTask],
+    host: str,
+    *,
+    schedule: str = "dynamic",
+    expect: int = 0,
+    timeout_s: float | None = None,
 ) -> Iterator[VideoResult | VideoFailure]:
     """Run every task and yield its outcome when it is there.
 
@@ -39,6 +48,7 @@ def run_tasks(
         schedule: ``"dynamic"`` gives the next task to the next free worker; ``"round-robin"`` gives task
             ``i`` to worker ``i % n``, whatever the others do.
         expect: Number of workers that will come, where they are not all there yet.
+        timeout_s: What a video may take. One that hangs costs its worker process, and is not tried again.
 
     Raises:
         ConfigError: The schedule is unknown.
@@ -48,16 +58,36 @@ def run_tasks(
     if schedule not in SCHEDULES:
         msg = f"schedule is {schedule!r}: choose one of {', '.join(SCHEDULES)}"
         raise ConfigError(msg)
-    submit = _dynamic(client, tasks, host, expect) if schedule == "dynamic" else _pinned(client, tasks, host)
+    send = partial(_map, client, {"host": host, "timeout_s": timeout_s, "grace_s": WATCHDOG_GRACE_S})
+    submit = _dynamic(client, tasks, send, expect) if schedule == "dynamic" else _pinned(client, tasks, send)
     killed: list[VideoFailure] = []
-    for outcome in _gather(client, submit):
-        if _was_killed(outcome):
-            killed.append(outcome)
-        else:
-            yield outcome
-    for first in killed:  # One by one, with nothing beside it: now it is known whose fault it is.
-        for second in _gather(client, _dynamic(client, [first.task], host, expect=0)):
-            yield _second_attempt(first, second)
+    with _last_words(client) as hung:
+        for outcome in _gather(client, submit, hung):
+            if _was_killed(outcome):
+                killed.append(outcome)
+            else:
+                yield outcome
+        for first in killed:  # One by one, with nothing beside it: now it is known whose fault it is.
+            for second in _gather(client, _dynamic(client, [first.task], send, expect=0), hung):
+                yield _second_attempt(first, second)
+
+
+@contextmanager
+def _last_words(client: Client) -> Iterator[dict[str, VideoFailure]]:
+    """What workers say before they end themselves, by the source of the video that hung."""
+    hung: dict[str, VideoFailure] = {}
+
+    def hear(event: tuple[float, dict[str, Any]]) -> None:
+        fields = dict(event[1]["failure"])
+        task = VideoTask(**fields.pop("task"))
+        hung[task.source] = VideoFailure(task, **fields)
+
+    client.subscribe_topic(TIMEOUT_TOPIC, hear)
+    try:
+        yield hung
+    finally:
+        if client.status == "running":
+            client.unsubscribe_topic(TIMEOUT_TOPIC)
 
 
 def _was_killed(outcome: VideoResult | VideoFailure) -> TypeGuard[VideoFailure]:
@@ -77,7 +107,9 @@ def _second_attempt(first: VideoFailure, second: VideoResult | VideoFailure) -> 
     )
 
 
-def _gather(client: Client, submit: Submit) -> Iterator[VideoResult | VideoFailure]:
+def _gather(
+    client: Client, submit: Submit, hung: dict[str, VideoFailure]
+) -> Iterator[VideoResult | VideoFailure]:
     running: dict[str, _Running] = {}
     try:
         completed = as_completed(_remember(running, submit(None)), loop=client.loop)
@@ -87,7 +119,7 @@ def _gather(client: Client, submit: Submit) -> Iterator[VideoResult | VideoFailu
                 raise _lost(reason)
             began = running.pop(future.key)
             completed.update(_remember(running, submit(future)))  # first of all: a worker is idle
-            outcome = _outcome(future, began)
+            outcome = _outcome(future, began, hung)
             future.release()
             yield outcome
     finally:
@@ -96,6 +128,7 @@ def _gather(client: Client, submit: Submit) -> Iterator[VideoResult | VideoFailu
 
 
 Submitted = list[tuple[Future, VideoTask]]
+Send = Callable[..., Submitted]  # _map with all but the tasks and their worker given
 Submit = Callable[[Future | None], Submitted]  # called with the future that is done, None to begin
 
 
@@ -109,12 +142,14 @@ def _remember(running: dict[str, _Running], submitted: Submitted) -> list[Future
     return [future for future, _ in submitted]
 
 
-def _map(client: Client, tasks: list[VideoTask], host: str, worker: str | None = None) -> Submitted:
+def _map(
+    client: Client, options: dict[str, Any], tasks: list[VideoTask], worker: str | None = None
+) -> Submitted:
     where = {} if worker is None else {"workers": [worker], "allow_other_workers": True}
-    return list(zip(client.map(run_task, tasks, host=host, pure=False, **where), tasks, strict=True))
+    return list(zip(client.map(run_task, tasks, pure=False, **options, **where), tasks, strict=True))
 
 
-def _dynamic(client: Client, tasks: Iterable[VideoTask], host: str, expect: int) -> Submit:
+def _dynamic(client: Client, tasks: Iterable[VideoTask], send: Send, expect: int) -> Submit:
     rest, running = iter(tasks), 0
     window, counted = 0, -math.inf
 
@@ -126,14 +161,14 @@ def _dynamic(client: Client, tasks: Iterable[VideoTask], host: str, expect: int)
         if monotonic() > counted + WORKERS_INTERVAL_S:
             # At least one, though no worker may be there just now: with no task out the run would end here.
             window, counted = max(1, expect, len(client.nthreads())), monotonic()
-        submitted = _map(client, list(islice(rest, max(0, window - running))), host)
+        submitted = send(list(islice(rest, max(0, window - running))))
         running += len(submitted)
         return submitted
 
     return submit
 
 
-def _pinned(client: Client, tasks: Iterable[VideoTask], host: str) -> Submit:
+def _pinned(client: Client, tasks: Iterable[VideoTask], send: Send) -> Submit:
     names = sorted(_addresses(client))
     queues: dict[str, deque[VideoTask]] = {name: deque() for name in names}
     for k, task in enumerate(tasks):
@@ -146,7 +181,7 @@ def _pinned(client: Client, tasks: Iterable[VideoTask], host: str) -> Submit:
         for name in names if done is None else [running_on.pop(done.key)]:
             if queues[name]:
                 # A restarted worker keeps its name; one that is gone for good leaves its tasks to all.
-                submitted += _map(client, [queues[name].popleft()], host, addresses.get(name))
+                submitted += send([queues[name].popleft()], addresses.get(name))
                 running_on[submitted[-1][0].key] = name
         return submitted
 
@@ -158,10 +193,12 @@ def _addresses(client: Client) -> dict[str, str]:
     return {str(worker["name"]): address for address, worker in workers.items()}
 
 
-def _outcome(future: Future, began: _Running) -> VideoResult | VideoFailure:
+def _outcome(future: Future, began: _Running, hung: dict[str, VideoFailure]) -> VideoResult | VideoFailure:
     try:
         outcome: VideoResult | VideoFailure = future.result()
     except KilledWorker as error:
+        if began.task.source in hung:
+            return hung.pop(began.task.source)
         worker, attempts = error.last_worker, error.allowed_failures + 1
         return VideoFailure(
             began.task,

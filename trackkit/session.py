@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -40,6 +41,9 @@ class Session:
         host: Address on which scheduler and workers listen that are started here.
         dashboard_address: ``host:port`` of the dashboard of a cluster that is started here.
         worker_timeout_s: How long to wait for the first worker of a cluster that is already there.
+        timeout_per_video_s: A video that takes longer fails with ``VideoTimeout``; None for no limit. Code
+            that does not come back at all costs its worker process half a minute later (but not this
+            process, where ``num_workers`` is 0).
 
     Raises:
         ConfigError: The values contradict each other.
@@ -65,7 +69,11 @@ class Session:
         host: str = LOCALHOST,
         dashboard_address: str = ANY_PORT,
         worker_timeout_s: float = 300.0,
+        timeout_per_video_s: float | None = None,
     ) -> None:
+        if timeout_per_video_s is not None and not 0 < timeout_per_video_s < math.inf:
+            msg = f"timeout_per_video_s is {timeout_per_video_s!r}: expected seconds above 0, or None"
+            raise ConfigError(msg)
         if schedule not in SCHEDULES:
             msg = f"schedule is {schedule!r}: choose one of {', '.join(SCHEDULES)}"
             raise ConfigError(msg)
@@ -75,16 +83,17 @@ class Session:
             raise ConfigError(msg)
         self.config = config
         self._stack = ExitStack()
+        limit: dict[str, Any] = {"timeout_s": timeout_per_video_s}
         try:
             if given:
-                options: dict[str, Any] = {"expect": num_workers or 0, "worker_timeout_s": worker_timeout_s}
+                options = {"expect": num_workers or 0, "worker_timeout_s": worker_timeout_s, **limit}
                 runner: Runner = ClusterRunner(
                     config, _device_of_workers(device, gpu_ids), given[0], schedule=schedule, **options
                 )
             elif num_workers == 0:
                 here = _device_here(device, gpu_ids)
                 prepare_weights(config)
-                runner = InProcessRunner(config, here)
+                runner = InProcessRunner(config, here, **limit)
             else:
                 slots = choose_gpus(device, gpu_ids, num_workers)
                 prepare_weights(config)  # once, before the workers look for them
@@ -92,7 +101,8 @@ class Session:
                     slots, num_workers=num_workers, host=host, dashboard_address=dashboard_address
                 )
                 self._stack.enter_context(cluster)
-                runner = ClusterRunner(config, "cuda:0" if slots else "cpu", cluster, schedule=schedule)
+                there = "cuda:0" if slots else "cpu"
+                runner = ClusterRunner(config, there, cluster, schedule=schedule, **limit)
         except BaseException:
             self.close()
             raise

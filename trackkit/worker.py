@@ -8,15 +8,19 @@ import os
 import threading
 import traceback
 from concurrent.futures import Future
+from contextlib import nullcontext
 from time import perf_counter
 
 from distributed import Worker, WorkerPlugin, get_worker
 
 from trackkit.config import TrackConfig
+from trackkit.errors import VideoTimeout
 from trackkit.structures import Progress, VideoFailure, VideoResult, VideoTask
 from trackkit.tracking import Models, ProgressCallback, load_models, track_video
+from trackkit.watchdog import watchdog
 
 PROGRESS_TOPIC = "trackkit-progress"
+TIMEOUT_TOPIC = "trackkit-timeout"  # the last words of a worker: see watchdog
 
 
 class ModelHost(WorkerPlugin):
@@ -64,22 +68,39 @@ def _own_device() -> str:
     return "cuda:0" if torch.cuda.is_available() else "cpu"
 
 
-def run_task(task: VideoTask, host: str) -> VideoResult | VideoFailure:
+def run_task(
+    task: VideoTask, host: str, timeout_s: float | None = None, grace_s: float = 0.0
+) -> VideoResult | VideoFailure:
     """Track one video with the models of the plugin named ``host``: what a Dask task does.
 
     A model that does not load is the run's problem, not the video's, and raises CheckpointError or
-    ConfigError.
+    ConfigError. A video that is not back ``grace_s`` after its time is over ends the process, with a
+    ``VideoFailure`` on ``TIMEOUT_TOPIC``.
     """
     worker = get_worker()
     plugin: ModelHost = worker.plugins[host]
     models = plugin.get()
     name, gpu = str(worker.name), _gpu(models)
 
+    reached, started = 0, perf_counter()
+
     def publish(progress: Progress) -> None:
+        nonlocal reached
+        reached = progress.frames
         event = dataclasses.replace(progress, worker=name, gpu=gpu)
         worker.log_event(PROGRESS_TOPIC, {"progress": dataclasses.asdict(event)})
 
-    return attempt(task, plugin.config, models, publish, worker=name, gpu=gpu)
+    def give_up(stack: str) -> None:
+        seconds = perf_counter() - started
+        message = (
+            f"{task.video_path}: hangs after {reached} frames; its worker process was ended after "
+            f"{seconds:.0f} s, as --timeout-per-video is {timeout_s:g} s. The traceback says where it hung"
+        )
+        failure = VideoFailure(task, VideoTimeout.__name__, message, stack, 1, name, gpu, seconds)
+        worker.log_event(TIMEOUT_TOPIC, {"failure": dataclasses.asdict(failure)})
+
+    with nullcontext() if timeout_s is None else watchdog(timeout_s + grace_s, give_up):
+        return attempt(task, plugin.config, models, publish, timeout_s=timeout_s, worker=name, gpu=gpu)
 
 
 def attempt(
@@ -88,13 +109,14 @@ def attempt(
     models: Models,
     on_progress: ProgressCallback | None,
     *,
+    timeout_s: float | None = None,
     worker: str,
     gpu: str | None = None,
 ) -> VideoResult | VideoFailure:
     """Track one video: the task boundary. What goes wrong with the video becomes a ``VideoFailure``."""
     started = perf_counter()
     try:
-        result = track_video(task, config, models=models, on_progress=on_progress)
+        result = track_video(task, config, models=models, on_progress=on_progress, timeout_s=timeout_s)
     except Exception as error:  # noqa: BLE001 - whatever it was, it is recorded and the run goes on
         trace, seconds = "".join(traceback.format_exception(error)), perf_counter() - started
         return VideoFailure(task, type(error).__name__, str(error), trace, 1, worker, gpu, seconds)
