@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dask
+import pandas as pd
 import pytest
 from faults import CONFIG, write_faulty_video
 
@@ -24,6 +25,22 @@ def test_a_video_that_takes_too_long_fails_at_the_frame_it_reached(tmp_path: Pat
     assert re.search(r"not done after 0\.5 s, at frame [1-9]\d* of 30", failure.message)
     with pytest.raises(tk.ConfigError, match="seconds above 0"):
         tk.Session(CONFIG, timeout_per_video_s=0)
+
+
+def test_out_of_gpu_memory_is_tried_once_more_with_one_frame_at_a_time(tmp_path: Path) -> None:
+    faults = ("none", "out of memory", "always out of memory")
+    good, large, too_large = (str(write_faulty_video(tmp_path / f"{fault}.mp4", fault)) for fault in faults)
+    with tk.Session(CONFIG, num_workers=0, device="cpu") as session:
+        results = session.track([good, large, too_large])
+    videos = results.videos.set_index("video_path")
+    assert videos["status"].to_dict() == {good: "ok", large: "ok", too_large: "failed"}
+    assert "ran out of memory: done again with batch_size 1 in place of 4" in videos.loc[large, "warnings"]
+    assert pd.isna(videos.loc[good, "warnings"])
+    assert videos.loc[large, "frames"] == 6
+    (failure,) = results.failures.itertuples()
+    assert (failure.error_type, failure.attempts) == ("OutOfMemoryError", 2)
+    assert "--max-objects" in failure.message
+    assert "faults.py" in failure.traceback
 
 
 def test_a_video_that_hangs_costs_its_worker_and_is_not_tried_again(

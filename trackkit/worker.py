@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import os
 import threading
 import traceback
 from concurrent.futures import Future
 from contextlib import nullcontext
 from time import perf_counter
+from typing import Any, TypeGuard
 
 from distributed import Worker, WorkerPlugin, get_worker
 
@@ -113,14 +115,55 @@ def attempt(
     worker: str,
     gpu: str | None = None,
 ) -> VideoResult | VideoFailure:
-    """Track one video: the task boundary. What goes wrong with the video becomes a ``VideoFailure``."""
+    """Track one video: the task boundary. What goes wrong with the video becomes a ``VideoFailure``.
+
+    Where the GPU has not enough memory, the video is tried once more with one frame at a time, which changes
+    no result, in what is left of its time; the ``warnings`` of the result say so.
+    """
+    where = {"worker": worker, "gpu": gpu}
+    first = _attempt_once(task, config, models, on_progress, timeout_s, where)
+    if not _ran_out_of_memory(first):
+        return first
+    _free_gpu_memory()
+    left_s = None if timeout_s is None else max(0.0, timeout_s - first.seconds)
+    second = _attempt_once(task, config.replace(batch_size=1), models, on_progress, left_s, where)
+    if isinstance(second, VideoResult):
+        note = f"the GPU ran out of memory: done again with batch_size 1 in place of {config.batch_size}"
+        return dataclasses.replace(second, warnings=(*second.warnings, note))
+    advice = (
+        "; with batch_size 1 too: use a smaller --sam-type or --max-objects, or fewer workers on this GPU"
+    )
+    message = second.message + (advice if _ran_out_of_memory(second) else "")
+    return dataclasses.replace(second, message=message, attempts=2, seconds=first.seconds + second.seconds)
+
+
+def _attempt_once(
+    task: VideoTask,
+    config: TrackConfig,
+    models: Models,
+    on_progress: ProgressCallback | None,
+    timeout_s: float | None,
+    where: dict[str, Any],
+) -> VideoResult | VideoFailure:
     started = perf_counter()
     try:
         result = track_video(task, config, models=models, on_progress=on_progress, timeout_s=timeout_s)
     except Exception as error:  # noqa: BLE001 - whatever it was, it is recorded and the run goes on
         trace, seconds = "".join(traceback.format_exception(error)), perf_counter() - started
-        return VideoFailure(task, type(error).__name__, str(error), trace, 1, worker, gpu, seconds)
-    return dataclasses.replace(result, worker=worker, gpu=gpu)
+        return VideoFailure(task, type(error).__name__, str(error), trace, seconds=seconds, **where)
+    return dataclasses.replace(result, **where)
+
+
+def _ran_out_of_memory(outcome: VideoResult | VideoFailure) -> TypeGuard[VideoFailure]:
+    # By name: nothing holds the error itself any more, nor the tensors that its traceback held.
+    return isinstance(outcome, VideoFailure) and outcome.error_type == "OutOfMemoryError"
+
+
+def _free_gpu_memory() -> None:
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def _gpu(models: Models) -> str | None:
