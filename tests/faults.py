@@ -89,6 +89,24 @@ def _load(config: TrackConfig, device: str) -> FaultyDetector:
     return FaultyDetector()
 
 
+@register_detector("unloadable")
+def _fail_to_load(config: TrackConfig, device: str) -> FaultyDetector:
+    msg = "CUDA error: no kernel image is available"
+    raise RuntimeError(msg)
+
+
+@register_detector("deadly")
+def _die_loading(config: TrackConfig, device: str) -> FaultyDetector:
+    os._exit(9)
+
+
+@register_detector("once")
+def _load_once(config: TrackConfig, device: str) -> FaultyDetector:
+    """Loads as long as there is no file ``config.detector_model``, and makes it."""
+    Path(config.detector_model).touch(exist_ok=False)
+    return FaultyDetector()
+
+
 def write_faulty_video(path: Path, fault: str = "none", num_frames: int = 6) -> Path:
     """A video that makes the detector go wrong."""
     height = 32 + 4 * list(FAULTS).index(fault)

@@ -62,6 +62,32 @@ def test_a_video_that_hangs_costs_its_worker_and_is_not_tried_again(
     assert len(results) == 3
 
 
+def test_a_model_that_does_not_load_is_one_error() -> None:
+    with pytest.raises(tk.CheckpointError, match=r"unloadable and .*\(RuntimeError: CUDA error"):
+        tk.Session(CONFIG.replace(detector="unloadable"), device="cpu", num_workers=0)
+
+
+def test_a_worker_that_dies_while_it_loads_is_one_error() -> None:
+    with (
+        dask.config.set({"distributed.worker.preload": ["faults"]}),
+        pytest.raises(tk.ClusterError, match="died while it loaded the models"),
+    ):
+        tk.Session(CONFIG.replace(detector="deadly"), device="cpu", num_workers=1)
+
+
+def test_a_model_that_does_not_load_again_ends_the_run(tmp_path: Path) -> None:
+    poison = write_faulty_video(tmp_path / "poison.mp4", "exit")
+    good = [write_faulty_video(tmp_path / f"{k}.mp4") for k in range(3)]
+    config = CONFIG.replace(detector="once", detector_model=str(tmp_path / "loaded"))
+    with (
+        dask.config.set({"distributed.worker.preload": ["faults"]}),
+        tk.Session(config, device="cpu", num_workers=1) as session,
+        pytest.raises(tk.CheckpointError, match="FileExistsError"),
+    ):
+        session.track([poison, *good], output_jsonl=tmp_path / "tracks.jsonl")
+    assert not (tmp_path / "tracks.failures.jsonl").exists()  # no failure for each video
+
+
 @pytest.fixture
 def session() -> Iterator[tk.Session]:
     with (

@@ -70,7 +70,7 @@ class ClusterRunner:
         timeout_s: What a video may take.
 
     Raises:
-        ClusterError: The scheduler cannot be reached, or no worker came.
+        ClusterError: The scheduler cannot be reached, no worker came, or one died while it loaded the models.
         CheckpointError: A worker could not load the models.
     """
 
@@ -97,9 +97,7 @@ class ClusterRunner:
             except TimeoutError:
                 msg = f"no worker came to {self.client.scheduler.address} within {worker_timeout_s:g} s"
                 raise ClusterError(msg) from None
-            self.client.register_plugin(self._host)
-            self._stack.callback(self._unload)
-            self.client.run(wait_for_models, self._host.name)
+            self._load()
         except BaseException:
             self._stack.close()
             raise
@@ -109,6 +107,18 @@ class ClusterRunner:
             return self._stack.enter_context(Client(target, set_as_default=False, timeout=timeout_s))
         except (OSError, ValueError) as error:
             msg = f"no Dask scheduler answers at {target!r} ({error}): check the address"
+            raise ClusterError(msg) from None
+
+    def _load(self) -> None:
+        try:
+            self.client.register_plugin(self._host)
+            self._stack.callback(self._unload)
+            self.client.run(wait_for_models, self._host.name)
+        except OSError as error:  # the models' own errors come as CheckpointError or ConfigError
+            msg = (
+                f"a worker process died while it loaded the models ({error}): was memory short? Use fewer "
+                "workers or a smaller --sam-type; --num-workers 0 shows what happens"
+            )
             raise ClusterError(msg) from None
 
     def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:

@@ -18,7 +18,7 @@ from trackkit.checkpoints import cpu_speed_warning
 from trackkit.clock import StageClock
 from trackkit.config import TrackConfig
 from trackkit.detectors import Detector, load_detector
-from trackkit.errors import VideoTimeout
+from trackkit.errors import CheckpointError, VideoTimeout
 from trackkit.results import TrackTable
 from trackkit.structures import Frame, Progress, TrackedObjects, VideoResult, VideoTask
 from trackkit.trackers import Tracker, TrackerModel, load_tracker
@@ -45,11 +45,19 @@ def load_models(config: TrackConfig, device: str) -> Models:
     """Load detector and tracker onto ``device`` (``"cpu"`` or ``"cuda:N"``).
 
     Raises:
-        CheckpointError: Weights are missing or wrong.
+        CheckpointError: Weights are missing or wrong, or there is not enough memory for them.
         ConfigError: A name is unknown, or the detector does not understand the prompt.
     """
     started = perf_counter()
-    detector, tracker = load_detector(config, device), load_tracker(config, device)
+    try:
+        detector, tracker = load_detector(config, device), load_tracker(config, device)
+    except (ImportError, MemoryError, OSError, RuntimeError) as error:  # CUDA's errors are RuntimeErrors
+        msg = (
+            f"{config.detector} and {config.tracker} cannot be loaded onto {device} "
+            f"({type(error).__name__}: {error}): see `trackkit doctor`; where memory is short, use fewer "
+            "workers or a smaller --sam-type"
+        )
+        raise CheckpointError(msg) from error
     return Models(detector, tracker, device, perf_counter() - started)
 
 
