@@ -1,7 +1,7 @@
 """The command line: ``trackkit track``, ``trackkit demo``, ``trackkit doctor``.
 
 Exit codes: 0 all videos are done, 1 some failed or the run broke off, 2 the command cannot work as given,
-130 interrupted.
+130 Ctrl-C, 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from trackkit import __version__
 from trackkit.checkpoints import fetch_model, list_models
 from trackkit.config import DTYPES, MEMORIES, PRESETS, TrackConfig
 from trackkit.detectors import detector_names
+from trackkit.endings import Interrupted, orderly_end
 from trackkit.errors import TrackkitError
 from trackkit.job import Job
 from trackkit.jsonl import LAYOUTS, read_jsonl
@@ -28,7 +29,7 @@ from trackkit.session import Session
 from trackkit.status import read_status
 from trackkit.trackers import tracker_names
 
-OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, SOME_FAILED, USAGE = 0, 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,13 +38,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     console = Console(soft_wrap=True)
     try:
-        code: int = options.command(options, console)
+        with orderly_end():
+            code: int = options.command(options, console)
     except TrackkitError as error:
         print(f"trackkit: {error}", file=sys.stderr)
         return USAGE
-    except KeyboardInterrupt:
-        print("trackkit: interrupted; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+    except Interrupted as interrupted:
+        kept = getattr(options, "output_jsonl", None) is not None
+        advice = "the same command goes on from here" if kept else "no --output-jsonl was given to go on from"
+        print(f"trackkit: interrupted; {advice}", file=sys.stderr)
+        return interrupted.exit_code
     return code
 
 
@@ -249,6 +253,13 @@ def _run(job: Job, session_options: dict[str, object], console: Console) -> int:
         except TrackkitError as error:
             print(f"trackkit: {error}", file=sys.stderr)
             return SOME_FAILED
+        except Interrupted:
+            print(
+                "trackkit: stopping; what is done is written (once more: at once)",
+                file=sys.stderr,
+                flush=True,
+            )
+            raise
         finally:
             console.print(display.summary())
     return SOME_FAILED if display.failed or job.failed else OK

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Sequence
 from typing import Any
 
 import dask
 from dask.system import CPU_COUNT
-from distributed import LocalCluster
+from distributed import LocalCluster, Worker, WorkerPlugin
 
 from trackkit.errors import ClusterError, ConfigError
 
@@ -27,6 +28,16 @@ DASK_CONFIG: dict[str, Any] = {
     # Loading models takes longer than the 15 s after which a restarting worker is given up.
     "distributed.deploy.lost-worker-timeout": "10m",
 }
+
+
+class IgnoreInterrupts(WorkerPlugin):
+    """Ctrl-C reaches every process of a terminal: the workers leave it to the one that started them."""
+
+    name = "trackkit-ignore-interrupts"
+
+    def setup(self, worker: Worker) -> None:
+        """Runs in the main thread of the worker process."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def visible_gpus() -> list[str]:
@@ -111,6 +122,7 @@ def start_cluster(
     options: dict[str, Any] = {
         "host": host,
         "dashboard_address": dashboard_address,
+        "plugins": (IgnoreInterrupts(),),
         "env": dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads),
     }
     with dask.config.set(DASK_CONFIG):

@@ -118,9 +118,11 @@ class Journal:
             while rest:  # an unbuffered write may take a part only
                 rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
-        except OSError as error:
+        except BaseException as error:  # an interrupt, too, leaves whole lines only
             with contextlib.suppress(OSError):
                 os.ftruncate(file.fileno(), before)
+            if not isinstance(error, OSError):
+                raise
             msg = (
                 f"{self.path} cannot be written ({error.strerror}); all lines in it are whole. "
                 "Make room, then run the same command again: it goes on from here"
