@@ -10,6 +10,18 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--chaos-rounds", type=int, default=1, help="how often each test of tests/chaos runs anew"
+    )
+
+
+@pytest.fixture
+def chaos_rounds(request: pytest.FixtureRequest) -> int:
+    """``--chaos-rounds``."""
+    return int(request.config.getoption("--chaos-rounds"))
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """Real clips and ground truth that lie beside the project on some machines."""

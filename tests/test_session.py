@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -249,6 +250,21 @@ def test_stopping_early_leaves_a_session_that_works(session: tk.Session, clips: 
     next(outcomes)
     outcomes.close()  # type: ignore[attr-defined]
     assert len(session.track(clips[:2]).tracks) > 0
+
+
+def test_an_output_folder_that_is_gone_ends_the_run_at_once(clips: list[Path], tmp_path: Path) -> None:
+    folder, path = tmp_path / "annotated", tmp_path / "tracks.jsonl"
+    options = {"output_video_dir": folder, "output_jsonl": path}
+    with tk.Session(CONFIG, num_workers=0, device="cpu") as session:
+        outcomes = session.iter_results(clips[:4], **options)  # type: ignore[arg-type]
+        next(outcomes)
+        shutil.rmtree(folder)
+        with pytest.raises(tk.StorageError, match="goes on from here"):
+            list(outcomes)
+        assert len(tk.read_jsonl(path)) == 1
+        assert not path.with_name("tracks.failures.jsonl").exists()
+        assert len(list(session.iter_results(clips[:4], **options))) == 3  # type: ignore[arg-type]
+    assert len(list(folder.iterdir())) == 3
 
 
 def test_wrong_arguments() -> None:

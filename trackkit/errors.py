@@ -9,6 +9,7 @@
     │   ├── VideoDecodeError        reading broke off in the middle
     │   ├── VideoTimeout            it took longer than it may
     │   └── VideoWriteError         an output video could not be written
+    │       └── StorageError        and no other one could: the disk is full, the folder gone
     ├── ResultsError                a results file is damaged or of another run
     └── ClusterError                workers could not be started or reached
 
@@ -51,6 +52,10 @@ class VideoTimeout(VideoError):
 
 class VideoWriteError(VideoError):
     """An output video cannot be written."""
+
+
+class StorageError(VideoWriteError):
+    """No output video can be written any more: the disk is full, the folder gone. It ends the run."""
 
 
 class ResultsError(TrackkitError):

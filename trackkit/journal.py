@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from io import FileIO
 from pathlib import Path
@@ -103,17 +104,23 @@ class Journal:
             ResultsError: It could not be written; the file holds no part of it.
         """
         if isinstance(outcome, VideoResult):
-            self._append(self._results, encode_result(outcome, self.config, self.layout))
+            self._append(self.path, self._results, encode_result(outcome, self.config, self.layout))
         failure = failure_of(outcome)
         if failure is None:
             return
+        path = failures_path(self.path)
         if self._failures is None:
-            self._failures = self._files.enter_context(failures_path(self.path).open("ab", buffering=0))
-        self._append(self._failures, encode_failure(failure, self.config))
+            try:
+                self._failures = self._files.enter_context(path.open("ab", buffering=0))
+            except OSError as error:
+                raise _cannot_be_written(path, error) from None
+        self._append(path, self._failures, encode_failure(failure, self.config))
 
-    def _append(self, file: FileIO, line: bytes) -> None:
+    def _append(self, path: Path, file: FileIO, line: bytes) -> None:
         before = file.seek(0, os.SEEK_END)
         try:
+            if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise FileNotFoundError(errno.ENOENT, "another file has its name now")
             rest = memoryview(line)
             while rest:  # an unbuffered write may take a part only
                 rest = rest[file.write(rest) :]
@@ -123,11 +130,7 @@ class Journal:
                 os.ftruncate(file.fileno(), before)
             if not isinstance(error, OSError):
                 raise
-            msg = (
-                f"{self.path} cannot be written ({error.strerror}); all lines in it are whole. "
-                "Make room, then run the same command again: it goes on from here"
-            )
-            raise ResultsError(msg) from None
+            raise _cannot_be_written(path, error) from None
 
     def _move_aside(self) -> None:
         for path in (self.path, failures_path(self.path)):
@@ -179,6 +182,14 @@ class Journal:
             "Use the same options to go on, another --output-jsonl, or --no-resume to begin anew "
             "(the old file is kept)"
         )
+
+
+def _cannot_be_written(path: Path, error: OSError) -> ResultsError:
+    msg = (
+        f"{path} cannot be written ({error.strerror}); all lines in it are whole. "
+        "Make room, or bring the file back, then run the same command again: it goes on from here"
+    )
+    return ResultsError(msg)
 
 
 def _end_of_last_line(file: BinaryIO, block: int = 1 << 16) -> int:

@@ -53,6 +53,7 @@ def run_tasks(
     Raises:
         ConfigError: The schedule is unknown.
         CheckpointError: A worker could not load the models.
+        StorageError: A worker could not write its output, nor could others.
         ClusterError: The cluster was lost.
     """
     if schedule not in SCHEDULES:

@@ -140,6 +140,7 @@ class Session:
 
         Raises:
             ResultsError: An outcome could not be written.
+            StorageError: An annotated video could not be written, nor could others.
             ClusterError: The cluster was lost.
         """
         for outcome in chain(job.missing, self._runner.run(job.tasks, on_progress)):
@@ -168,6 +169,7 @@ class Session:
             VideoOpenError: Videos are missing; the message names each of them.
             ResultsError: ``output_jsonl`` holds results of other options, or cannot be written.
             VideoWriteError: ``output_video_dir`` cannot be made.
+            StorageError: It is full or gone in mid-run.
             ClusterError: The cluster was lost.
         """
         with Job(

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 from distributed import Worker, WorkerPlugin, get_worker
 
 from trackkit.config import TrackConfig
-from trackkit.errors import VideoTimeout
+from trackkit.errors import StorageError, VideoTimeout
 from trackkit.structures import Progress, VideoFailure, VideoResult, VideoTask
 from trackkit.tracking import Models, ProgressCallback, load_models, track_video
 from trackkit.watchdog import watchdog
@@ -117,6 +117,7 @@ def attempt(
 ) -> VideoResult | VideoFailure:
     """Track one video: the task boundary. What goes wrong with the video becomes a ``VideoFailure``.
 
+    Raises StorageError where no output can be written any more, which is the run's problem.
     Where the GPU has not enough memory, the video is tried once more with one frame at a time, which changes
     no result, in what is left of its time; the ``warnings`` of the result say so.
     """
@@ -148,6 +149,8 @@ def _attempt_once(
     started = perf_counter()
     try:
         result = track_video(task, config, models=models, on_progress=on_progress, timeout_s=timeout_s)
+    except StorageError:  # the run's problem, not the video's: the others would fail, too
+        raise
     except Exception as error:  # noqa: BLE001 - whatever it was, it is recorded and the run goes on
         trace, seconds = "".join(traceback.format_exception(error)), perf_counter() - started
         return VideoFailure(task, type(error).__name__, str(error), trace, seconds=seconds, **where)
