@@ -12,6 +12,7 @@ import pytest
 from faults import CONFIG, write_faulty_video
 
 import trackkit as tk
+from trackkit.jsonl import decode_failure
 
 
 def test_a_video_that_takes_too_long_fails_at_the_frame_it_reached(tmp_path: Path) -> None:
@@ -101,11 +102,16 @@ def test_a_video_that_kills_its_worker_is_tried_once_more_alone(session: tk.Sess
     good = [write_faulty_video(tmp_path / f"{k}.mp4") for k in range(6)]
     poison = write_faulty_video(tmp_path / "poison.mp4", "segfault")
     path = tmp_path / "tracks.jsonl"
+    assert session._runner._gpus == {"0": None, "1": None}  # type: ignore[attr-defined]
+    session._runner._gpus = {"0": "GPU-x", "1": "GPU-x"}  # type: ignore[attr-defined]  # as if
     results = session.track([*good[:3], poison, *good[3:]], output_jsonl=path)
     (failure,) = results.failures.itertuples()
     assert (failure.video_path, failure.error_type, failure.attempts) == (str(poison), "KilledWorker", 2)
     assert "tried once more alone" in failure.message
     assert failure.worker in ("0", "1")
+    assert failure.gpu == "GPU-x"
     assert failure.seconds > 0
+    (line,) = path.with_name("tracks.failures.jsonl").read_bytes().splitlines()
+    assert decode_failure(line).gpu == "GPU-x"
     assert path.read_bytes().count(b"\n") == len(good)  # each exactly once
     assert results.videos["warnings"].isna().all()  # none beside them was killed

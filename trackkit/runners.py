@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 import dask
@@ -113,7 +114,7 @@ class ClusterRunner:
         try:
             self.client.register_plugin(self._host)
             self._stack.callback(self._unload)
-            self.client.run(wait_for_models, self._host.name)
+            self._gpus = dict(self.client.run(wait_for_models, self._host.name).values())
         except OSError as error:  # the models' own errors come as CheckpointError or ConfigError
             msg = (
                 f"a worker process died while it loaded the models ({error}): was memory short? Use fewer "
@@ -124,14 +125,18 @@ class ClusterRunner:
     def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
         """Yield the outcome of every task, in the order in which they are done."""
         with self._listening(on_progress):
-            yield from run_tasks(
+            for outcome in run_tasks(
                 self.client,
                 tasks,
                 self._host.name,
                 schedule=self._schedule,
                 expect=self._expect,
                 timeout_s=self._timeout_s,
-            )
+            ):
+                if isinstance(outcome, VideoFailure) and outcome.gpu is None:  # died before it could say
+                    yield replace(outcome, gpu=self._gpus.get(outcome.worker or ""))
+                else:
+                    yield outcome
 
     @contextmanager
     def _listening(self, on_progress: ProgressCallback | None) -> Iterator[None]:

@@ -53,9 +53,9 @@ class ModelHost(WorkerPlugin):
         """The models; waits until they are loaded, and raises what loading raised."""
         return self._models.result()
 
-    async def loaded(self) -> None:
+    async def loaded(self) -> Models:
         """Wait in the event loop, as ``get`` does in a task's thread."""
-        await asyncio.wrap_future(self._models)
+        return await asyncio.wrap_future(self._models)
 
     def _load(self) -> None:
         try:
@@ -175,6 +175,10 @@ def _gpu(models: Models) -> str | None:
     return os.environ.get("CUDA_VISIBLE_DEVICES", models.device)
 
 
-async def wait_for_models(host: str, dask_worker: Worker) -> None:
-    """Wait, the worker's event loop going on, until its models are loaded; raises what loading raised."""
-    await dask_worker.plugins[host].loaded()
+async def wait_for_models(host: str, dask_worker: Worker) -> tuple[str, str | None]:
+    """Wait, the worker's event loop going on, until its models are loaded; raises what loading raised.
+
+    Returns:
+        The worker's name, and its GPU.
+    """
+    return str(dask_worker.name), _gpu(await dask_worker.plugins[host].loaded())
