@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 
 import trackkit as tk
-from trackkit.cluster import start_cluster
+from trackkit.cluster import start_cluster, tls_security
 from trackkit.datasets import make_scene, write_video
 from trackkit.geometry import decode_rle
 from trackkit.schedule import SCHEDULES
@@ -265,6 +265,28 @@ def test_an_output_folder_that_is_gone_ends_the_run_at_once(clips: list[Path], t
         assert not path.with_name("tracks.failures.jsonl").exists()
         assert len(list(session.iter_results(clips[:4], **options))) == 3  # type: ignore[arg-type]
     assert len(list(folder.iterdir())) == 3
+
+
+def test_a_cluster_behind_tls(clips: list[Path], tmp_path: Path) -> None:
+    made, files = Security.temporary(), {}
+    for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):
+        files[name] = tmp_path / name
+        files[name].write_text(getattr(made, name))
+    security = tls_security(*files.values())
+    with start_cluster(num_workers=1, security=security) as cluster:
+        address = cluster.scheduler_address
+        assert address.startswith("tls://127.0.0.1:")
+        with pytest.raises(tk.ClusterError, match="TLS"):
+            tk.Session(CONFIG, scheduler=address, worker_timeout_s=2)
+        with pytest.raises(tk.ClusterError, match="TLS"):  # certificates of somebody else
+            tk.Session(CONFIG, scheduler=address, worker_timeout_s=2, security=Security.temporary())
+        with tk.Session(CONFIG, scheduler=address, security=security) as session:
+            assert len(session.track(clips[:1]).tracks) > 0
+    assert tls_security(None, None, None) is None
+    with pytest.raises(tk.ConfigError, match=r"--tls-key is missing: TLS needs all of --tls-ca-file"):
+        tls_security(files["tls_ca_file"], files["tls_client_cert"], None)
+    with pytest.raises(tk.ConfigError, match=r"--tls-cert .*gone.pem is no file"):
+        tls_security(files["tls_ca_file"], tmp_path / "gone.pem", files["tls_client_key"])
 
 
 def test_wrong_arguments() -> None:

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from trackkit import __version__
 from trackkit.checkpoints import fetch_model, list_models
+from trackkit.cluster import tls_security
 from trackkit.config import DTYPES, MEMORIES, PRESETS, TrackConfig
 from trackkit.detectors import detector_names
 from trackkit.endings import Interrupted, orderly_end
@@ -176,6 +177,8 @@ def _add_track_options(parser: argparse.ArgumentParser) -> None:
         "0 works in this process, without Dask",
     )
     add("--scheduler", metavar="ADDRESS", help="use a Dask cluster that is already there: tcp://host:port")
+    for name, text in (("ca-file", "trusted certificates"), ("cert", "own certificate"), ("key", "its key")):
+        add(f"--tls-{name}", metavar="PEM", help=f"TLS among all parts of the cluster: {text}")
     add(
         "--schedule",
         choices=SCHEDULES,
@@ -235,6 +238,7 @@ def _track(options: argparse.Namespace, console: Console) -> int:
                 "dashboard_address",
             )
         }
+        session["security"] = tls_security(options.tls_ca_file, options.tls_cert, options.tls_key)
         return _run(job, session, console)
 
 

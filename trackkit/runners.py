@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import dask
-from distributed import Client
+from distributed import Client, Security
 
 from trackkit.cluster import DASK_CONFIG
 from trackkit.config import TrackConfig
@@ -69,6 +69,7 @@ class ClusterRunner:
         expect: Number of workers that will come, where they are not all there yet.
         worker_timeout_s: How long to wait for the first worker.
         timeout_s: What a video may take.
+        security: TLS to reach the scheduler with, where ``target`` is an address.
 
     Raises:
         ClusterError: The scheduler cannot be reached, no worker came, or one died while it loaded the models.
@@ -85,6 +86,7 @@ class ClusterRunner:
         expect: int = 0,
         worker_timeout_s: float = 300.0,
         timeout_s: float | None = None,
+        security: Security | None = None,
     ) -> None:
         self._schedule, self._timeout_s = schedule, timeout_s
         self._expect = max(expect, len(getattr(target, "plan", ())))
@@ -92,7 +94,9 @@ class ClusterRunner:
         self._stack = ExitStack()
         try:
             self._stack.enter_context(dask.config.set(DASK_CONFIG))
-            self.client = target if isinstance(target, Client) else self._connect(target, worker_timeout_s)
+            self.client = (
+                target if isinstance(target, Client) else self._connect(target, worker_timeout_s, security)
+            )
             try:
                 self.client.wait_for_workers(1, timeout=worker_timeout_s)
             except TimeoutError:
@@ -103,11 +107,14 @@ class ClusterRunner:
             self._stack.close()
             raise
 
-    def _connect(self, target: Any, timeout_s: float) -> Client:
+    def _connect(self, target: Any, timeout_s: float, security: Security | None) -> Client:
+        options = {"set_as_default": False, "timeout": timeout_s, "security": security}
         try:
-            return self._stack.enter_context(Client(target, set_as_default=False, timeout=timeout_s))
-        except (OSError, ValueError) as error:
-            msg = f"no Dask scheduler answers at {target!r} ({error}): check the address"
+            return self._stack.enter_context(Client(target, **options))
+        except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
+            msg = (
+                f"no Dask scheduler answers at {target!r} ({error}): check the address, and TLS if it has it"
+            )
             raise ClusterError(msg) from None
 
     def _load(self) -> None:

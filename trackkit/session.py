@@ -11,7 +11,7 @@ from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
-from distributed import Client
+from distributed import Client, Security
 
 from trackkit.checkpoints import prepare_weights
 from trackkit.cluster import ANY_PORT, LOCALHOST, choose_gpus, start_cluster
@@ -44,6 +44,7 @@ class Session:
         timeout_per_video_s: A video that takes longer fails with ``VideoTimeout``; None for no limit. Code
             that does not come back at all costs its worker process half a minute later (but not this
             process, where ``num_workers`` is 0).
+        security: TLS for the cluster that is started here, or for the way to ``scheduler``.
 
     Raises:
         ConfigError: The values contradict each other.
@@ -70,6 +71,7 @@ class Session:
         dashboard_address: str = ANY_PORT,
         worker_timeout_s: float = 300.0,
         timeout_per_video_s: float | None = None,
+        security: Security | None = None,
     ) -> None:
         if timeout_per_video_s is not None and not 0 < timeout_per_video_s < math.inf:
             msg = f"timeout_per_video_s is {timeout_per_video_s!r}: expected seconds above 0, or None"
@@ -87,9 +89,9 @@ class Session:
         try:
             if given:
                 options = {"expect": num_workers or 0, "worker_timeout_s": worker_timeout_s, **limit}
-                runner: Runner = ClusterRunner(
-                    config, _device_of_workers(device, gpu_ids), given[0], schedule=schedule, **options
-                )
+                options |= {"schedule": schedule, "security": security}
+                there = _device_of_workers(device, gpu_ids)
+                runner: Runner = ClusterRunner(config, there, given[0], **options)
             elif num_workers == 0:
                 here = _device_here(device, gpu_ids)
                 prepare_weights(config)
@@ -97,9 +99,12 @@ class Session:
             else:
                 slots = choose_gpus(device, gpu_ids, num_workers)
                 prepare_weights(config)  # once, before the workers look for them
-                cluster = start_cluster(
-                    slots, num_workers=num_workers, host=host, dashboard_address=dashboard_address
-                )
+                where: dict[str, Any] = {
+                    "host": host,
+                    "dashboard_address": dashboard_address,
+                    "security": security,
+                }
+                cluster = start_cluster(slots, num_workers=num_workers, **where)
                 self._stack.enter_context(cluster)
                 there = "cuda:0" if slots else "cpu"
                 runner = ClusterRunner(config, there, cluster, schedule=schedule, **limit)
