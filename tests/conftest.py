@@ -14,6 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--chaos-rounds", type=int, default=1, help="how often each test of tests/chaos runs anew"
     )
+    parser.addoption("--bad-files", type=int, default=36, help="mutated files that tests/chaos reads")
 
 
 @pytest.fixture
