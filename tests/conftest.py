@@ -11,16 +11,26 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--chaos-rounds", type=int, default=1, help="how often each test of tests/chaos runs anew"
-    )
-    parser.addoption("--bad-files", type=int, default=36, help="mutated files that tests/chaos reads")
+    group = parser.getgroup("chaos", "how much the tests of tests/chaos do")
+    for name, default, text in (
+        ("--chaos-rounds", 1, "how often they go wrong anew"),
+        ("--chaos-videos", 8, "videos of a run in which some kill their workers"),
+        ("--chaos-minutes", 2, "length of a long video"),
+        ("--bad-files", 36, "damaged files to read"),
+    ):
+        group.addoption(name, type=int, default=default, help=f"{text} (default: {default})")
 
 
 @pytest.fixture
 def chaos_rounds(request: pytest.FixtureRequest) -> int:
     """``--chaos-rounds``."""
     return int(request.config.getoption("--chaos-rounds"))
+
+
+@pytest.fixture
+def chaos_videos(request: pytest.FixtureRequest) -> int:
+    """``--chaos-videos``."""
+    return int(request.config.getoption("--chaos-videos"))
 
 
 @pytest.fixture(scope="session")

@@ -200,14 +200,14 @@ def _outcome(future: Future, began: _Running, hung: dict[str, VideoFailure]) -> 
     except KilledWorker as error:
         if began.task.source in hung:
             return hung.pop(began.task.source)
-        worker, attempts = error.last_worker, error.allowed_failures + 1
+        worker, seconds = error.last_worker, monotonic() - began.since
         return VideoFailure(
             began.task,
             KilledWorker.__name__,
-            f"the worker process died while it ran this video ({worker.address})",
-            attempts=attempts,
+            f"the worker process ({worker.address}) died {seconds:.0f} s after it was given this video",
+            attempts=error.allowed_failures + 1,
             worker=str(worker.name),
-            seconds=monotonic() - began.since,
+            seconds=seconds,
         )
     except FutureCancelledError as error:
         raise _lost(str(error)) from None
