@@ -62,6 +62,11 @@ def _always_out_of_memory(images: Sequence[Image]) -> None:
     raise torch.OutOfMemoryError(msg)
 
 
+def _cuda_error(images: Sequence[Image]) -> None:
+    msg = "CUDA error: an illegal memory access was encountered"
+    raise RuntimeError(msg)
+
+
 FAULTS: dict[str, Callable[[Sequence[Image]], None]] = {
     "none": lambda images: None,
     "exit": _exit,
@@ -72,6 +77,7 @@ FAULTS: dict[str, Callable[[Sequence[Image]], None]] = {
     "slow": _slow,
     "out of memory": _out_of_memory,
     "always out of memory": _always_out_of_memory,
+    "cuda error": _cuda_error,
 }
 
 

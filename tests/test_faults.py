@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,24 @@ def test_a_video_that_hangs_costs_its_worker_and_is_not_tried_again(
     assert "hangs after 0 frames" in failure.message
     assert failure.worker == "0"
     assert len(results) == 3
+
+
+def test_a_broken_gpu_context_costs_its_worker_and_no_other_video(tmp_path: Path) -> None:
+    breaks = write_faulty_video(tmp_path / "breaks.mp4", "cuda error")
+    good = write_faulty_video(tmp_path / "good.mp4")
+    with (
+        dask.config.set({"distributed.worker.preload": ["faults"]}),
+        tk.Session(CONFIG, device="cpu", num_workers=1) as session,
+    ):
+        assert session.client is not None
+        before = session.client.run(os.getpid)
+        results = session.track([breaks, good])
+        assert not set(before.values()) & set(session.client.run(os.getpid).values())
+    (failure,) = results.failures.itertuples()
+    assert (failure.video_path, failure.error_type, failure.attempts) == (str(breaks), "RuntimeError", 1)
+    assert "illegal memory access" in failure.message
+    assert "in _cuda_error" in failure.traceback
+    assert len(results) == 2
 
 
 def test_a_model_that_does_not_load_is_one_error() -> None:

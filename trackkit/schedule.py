@@ -17,7 +17,7 @@ from distributed.client import FutureCancelledError
 
 from trackkit.errors import ClusterError, ConfigError
 from trackkit.structures import VideoFailure, VideoResult, VideoTask
-from trackkit.worker import TIMEOUT_TOPIC, run_task
+from trackkit.worker import LAST_WORDS_TOPIC, run_task
 
 SCHEDULES = ("dynamic", "round-robin")
 WORKERS_INTERVAL_S = 1.0
@@ -62,33 +62,33 @@ def run_tasks(
     send = partial(_map, client, {"host": host, "timeout_s": timeout_s, "grace_s": WATCHDOG_GRACE_S})
     submit = _dynamic(client, tasks, send, expect) if schedule == "dynamic" else _pinned(client, tasks, send)
     killed: list[VideoFailure] = []
-    with _last_words(client) as hung:
-        for outcome in _gather(client, submit, hung):
+    with _last_words(client) as said:
+        for outcome in _gather(client, submit, said):
             if _was_killed(outcome):
                 killed.append(outcome)
             else:
                 yield outcome
         for first in killed:  # One by one, with nothing beside it: now it is known whose fault it is.
-            for second in _gather(client, _dynamic(client, [first.task], send, expect=0), hung):
+            for second in _gather(client, _dynamic(client, [first.task], send, expect=0), said):
                 yield _second_attempt(first, second)
 
 
 @contextmanager
 def _last_words(client: Client) -> Iterator[dict[str, VideoFailure]]:
-    """What workers say before they end themselves, by the source of the video that hung."""
-    hung: dict[str, VideoFailure] = {}
+    """What workers say before they end themselves, by the source of the video that it was for."""
+    said: dict[str, VideoFailure] = {}
 
     def hear(event: tuple[float, dict[str, Any]]) -> None:
         fields = dict(event[1]["failure"])
         task = VideoTask(**fields.pop("task"))
-        hung[task.source] = VideoFailure(task, **fields)
+        said[task.source] = VideoFailure(task, **fields)
 
-    client.subscribe_topic(TIMEOUT_TOPIC, hear)
+    client.subscribe_topic(LAST_WORDS_TOPIC, hear)
     try:
-        yield hung
+        yield said
     finally:
         if client.status == "running":
-            client.unsubscribe_topic(TIMEOUT_TOPIC)
+            client.unsubscribe_topic(LAST_WORDS_TOPIC)
 
 
 def _was_killed(outcome: VideoResult | VideoFailure) -> TypeGuard[VideoFailure]:
@@ -109,7 +109,7 @@ def _second_attempt(first: VideoFailure, second: VideoResult | VideoFailure) -> 
 
 
 def _gather(
-    client: Client, submit: Submit, hung: dict[str, VideoFailure]
+    client: Client, submit: Submit, said: dict[str, VideoFailure]
 ) -> Iterator[VideoResult | VideoFailure]:
     running: dict[str, _Running] = {}
     try:
@@ -120,7 +120,7 @@ def _gather(
                 raise _lost(reason)
             began = running.pop(future.key)
             completed.update(_remember(running, submit(future)))  # first of all: a worker is idle
-            outcome = _outcome(future, began, hung)
+            outcome = _outcome(future, began, said)
             future.release()
             yield outcome
     finally:
@@ -194,12 +194,12 @@ def _addresses(client: Client) -> dict[str, str]:
     return {str(worker["name"]): address for address, worker in workers.items()}
 
 
-def _outcome(future: Future, began: _Running, hung: dict[str, VideoFailure]) -> VideoResult | VideoFailure:
+def _outcome(future: Future, began: _Running, said: dict[str, VideoFailure]) -> VideoResult | VideoFailure:
     try:
         outcome: VideoResult | VideoFailure = future.result()
     except KilledWorker as error:
-        if began.task.source in hung:
-            return hung.pop(began.task.source)
+        if began.task.source in said:
+            return said.pop(began.task.source)
         worker, seconds = error.last_worker, monotonic() - began.since
         return VideoFailure(
             began.task,

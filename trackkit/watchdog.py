@@ -6,11 +6,19 @@ import faulthandler
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 DELIVERY_S = 2.0  # what the process says last needs a moment to get out
+
+
+def end_process() -> NoReturn:
+    """End this process, once what it said has got out. A nanny starts it anew."""
+    time.sleep(DELIVERY_S)
+    os._exit(1)
 
 
 @contextmanager

@@ -19,10 +19,12 @@ from trackkit.config import TrackConfig
 from trackkit.errors import StorageError, VideoTimeout
 from trackkit.structures import Progress, VideoFailure, VideoResult, VideoTask
 from trackkit.tracking import Models, ProgressCallback, load_models, track_video
-from trackkit.watchdog import watchdog
+from trackkit.watchdog import end_process, watchdog
 
 PROGRESS_TOPIC = "trackkit-progress"
-TIMEOUT_TOPIC = "trackkit-timeout"  # the last words of a worker: see watchdog
+LAST_WORDS_TOPIC = "trackkit-last-words"  # what a worker says of a video before it ends its process
+# How torch begins what it says of a failed kernel: each later use of the GPU by this process fails, too.
+_CUDA_ERROR = "CUDA error:"
 
 
 class ModelHost(WorkerPlugin):
@@ -76,8 +78,8 @@ def run_task(
     """Track one video with the models of the plugin named ``host``: what a Dask task does.
 
     A model that does not load is the run's problem, not the video's, and raises CheckpointError or
-    ConfigError. A video that is not back ``grace_s`` after its time is over ends the process, with a
-    ``VideoFailure`` on ``TIMEOUT_TOPIC``.
+    ConfigError. Two things end the process, with a ``VideoFailure`` on ``LAST_WORDS_TOPIC``: a video that is
+    not back ``grace_s`` after its time is over, and an error after which the GPU can do nothing more.
     """
     worker = get_worker()
     plugin: ModelHost = worker.plugins[host]
@@ -92,17 +94,23 @@ def run_task(
         event = dataclasses.replace(progress, worker=name, gpu=gpu)
         worker.log_event(PROGRESS_TOPIC, {"progress": dataclasses.asdict(event)})
 
+    def say(failure: VideoFailure) -> None:
+        worker.log_event(LAST_WORDS_TOPIC, {"failure": dataclasses.asdict(failure)})
+
     def give_up(stack: str) -> None:
         seconds = perf_counter() - started
         message = (
             f"{task.video_path}: hangs after {reached} frames; its worker process was ended after "
             f"{seconds:.0f} s, as --timeout-per-video is {timeout_s:g} s. The traceback says where it hung"
         )
-        failure = VideoFailure(task, VideoTimeout.__name__, message, stack, 1, name, gpu, seconds)
-        worker.log_event(TIMEOUT_TOPIC, {"failure": dataclasses.asdict(failure)})
+        say(VideoFailure(task, VideoTimeout.__name__, message, stack, 1, name, gpu, seconds))
 
     with nullcontext() if timeout_s is None else watchdog(timeout_s + grace_s, give_up):
-        return attempt(task, plugin.config, models, publish, timeout_s=timeout_s, worker=name, gpu=gpu)
+        outcome = attempt(task, plugin.config, models, publish, timeout_s=timeout_s, worker=name, gpu=gpu)
+    if isinstance(outcome, VideoFailure) and _CUDA_ERROR in outcome.message:
+        say(outcome)
+        end_process()
+    return outcome
 
 
 def attempt(
