@@ -29,7 +29,7 @@ from PIL import Image as PilImage
 from trackkit.errors import ConfigError, StorageError, VideoDecodeError, VideoOpenError, VideoWriteError
 from trackkit.structures import Frame, Image
 from trackkit.video import VideoReader, _Ticks, probe
-from trackkit.video_writer import VideoWriter
+from trackkit.video_writer import VideoWriter, remove_abandoned
 
 WIDTH, HEIGHT = 128, 64
 NTSC_FILM = Fraction(24000, 1001)
@@ -992,6 +992,17 @@ class TestWriter:
         ):
             pass
         assert list(tmp_path.iterdir()) == []
+
+    def test_what_a_killed_process_left_is_removed_after_a_day(self, tmp_path: Path) -> None:
+        writer = VideoWriter(tmp_path / "out.mp4", width=8, height=8, fps=10)
+        old = tmp_path / ".trackkit-0123456789ab.part"
+        old.write_bytes(b"x")
+        assert remove_abandoned(tmp_path) == 0
+        os.utime(old, (1, 1))
+        assert remove_abandoned(tmp_path) == 1
+        writer.write(np.zeros((8, 8, 3), np.uint8))
+        writer.close()
+        assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
     def test_no_space(self, tmp_path: Path) -> None:
         # A limit on the size of files is the full disk that a test can have.

@@ -14,6 +14,7 @@ from trackkit.journal import Journal
 from trackkit.jsonl import iter_jsonl
 from trackkit.structures import VideoFailure, VideoResult
 from trackkit.video_list import Videos, make_tasks
+from trackkit.video_writer import remove_abandoned
 
 
 class Job:
@@ -56,11 +57,16 @@ class Job:
         skip_failed: bool = False,
     ) -> None:
         tasks, missing = make_tasks(videos, output_video_dir=output_video_dir, skip_missing=skip_missing)
+        self.notes: list[str] = []
         if output_video_dir is not None:
             _make_folder(Path(output_video_dir))
+            removed = remove_abandoned(Path(output_video_dir))
+            if removed:
+                self.notes.append(f"{removed} unfinished files of runs that were killed were removed")
         self._journal: Journal | None = None
         if output_jsonl is not None:
             self._journal = Journal(output_jsonl, config, layout=layout, resume=resume)
+            self.notes += self._journal.notes
         self.config = config
         self.done = [task for task in tasks if self._journal is not None and self._journal.is_done(task)]
         failed = self._journal.read_failed() if self._journal is not None and skip_failed else {}
@@ -78,11 +84,6 @@ class Job:
     ) -> None:
         if self._journal is not None:
             self._journal.close()
-
-    @property
-    def notes(self) -> list[str]:
-        """What the user should know before the run."""
-        return [] if self._journal is None else self._journal.notes
 
     def record(self, outcome: VideoResult | VideoFailure) -> None:
         """Write an outcome to ``output_jsonl``, or to the failures file beside it.

@@ -7,6 +7,7 @@ import errno
 import logging
 import math
 import secrets
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +29,7 @@ ENCODERS: dict[str, dict[str, str]] = {"libx264": {"preset": "veryfast", "crf": 
 _TICKS = 90_000  # at least so many a second, the usual clock of video
 _AVCOL_SPC_BT709 = 1
 _THREADS = 4
+_ABANDONED_S = 24 * 3600.0
 _OF_ONE_FILE = (errno.EFBIG, errno.EISDIR, errno.ENAMETOOLONG)  # others could still be written
 _GO_ON = ". When there is room in the folder again, the same command goes on from here"
 
@@ -192,6 +194,21 @@ class VideoWriter:
             dst_color_range=ColorRange.MPEG,
             threads=1,
         )
+
+
+def remove_abandoned(folder: Path) -> int:
+    """Remove unfinished files that nobody has written to for a day: their processes were killed.
+
+    Returns:
+        How many there were.
+    """
+    removed = 0
+    for part in folder.glob(".trackkit-*.part"):
+        with contextlib.suppress(FileNotFoundError):  # its process has just given it its name
+            if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                part.unlink()
+                removed += 1
+    return removed
 
 
 def _cannot_be_written(path: Path, error: Exception) -> VideoWriteError:
