@@ -71,11 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     track = commands.add_parser("track", help="track videos", description="Track videos.")
     _add_track_options(track)
     track.set_defaults(command=_track)
-    status = commands.add_parser(
-        "status",
-        help="how far a run is",
-        description="Say what is done, failed and left, and how fast it goes.",
-    )
+    about = "say what is done, failed and left, and how fast it goes"
+    status = commands.add_parser("status", help=about, description=f"{about.capitalize()}.")
     status.add_argument("output_jsonl", metavar="FILE", help="the --output-jsonl of the run")
     status.add_argument("--video-list", metavar="PATH", help="of the run, to count what is left")
     status.set_defaults(command=_status)
@@ -228,14 +225,8 @@ def _track(options: argparse.Namespace, console: Console) -> int:
         session = {
             name: getattr(options, name)
             for name in (
-                "device",
-                "gpu_ids",
-                "num_workers",
-                "scheduler",
-                "schedule",
-                "timeout_per_video_s",
-                "host",
-                "dashboard_address",
+                *("device", "gpu_ids", "num_workers", "scheduler", "schedule"),
+                *("timeout_per_video_s", "host", "dashboard_address"),
             )
         }
         session["security"] = tls_security(options.tls_ca_file, options.tls_cert, options.tls_key)
@@ -258,11 +249,7 @@ def _run(job: Job, session_options: dict[str, object], console: Console) -> int:
             print(f"trackkit: {error}", file=sys.stderr)
             return SOME_FAILED
         except Interrupted:
-            print(
-                "trackkit: stopping; what is done is written (once more: at once)",
-                file=sys.stderr,
-                flush=True,
-            )
+            print("trackkit: stopping; a second signal ends it at once", file=sys.stderr, flush=True)
             raise
         finally:
             console.print(display.summary())
