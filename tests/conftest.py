@@ -10,6 +10,29 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("chaos", "how much the tests of tests/chaos do")
+    for name, default, text in (
+        ("--chaos-rounds", 1, "how often they go wrong anew"),
+        ("--chaos-videos", 8, "videos of a run in which some kill their workers"),
+        ("--chaos-minutes", 2, "length of a long video"),
+        ("--bad-files", 36, "damaged files to read"),
+    ):
+        group.addoption(name, type=int, default=default, help=f"{text} (default: {default})")
+
+
+@pytest.fixture
+def chaos_rounds(request: pytest.FixtureRequest) -> int:
+    """``--chaos-rounds``."""
+    return int(request.config.getoption("--chaos-rounds"))
+
+
+@pytest.fixture
+def chaos_videos(request: pytest.FixtureRequest) -> int:
+    """``--chaos-videos``."""
+    return int(request.config.getoption("--chaos-videos"))
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """Real clips and ground truth that lie beside the project on some machines."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,6 +79,35 @@ def test_wrong_places_and_names(tmp_path: Path) -> None:
         Journal(tmp_path / "x.jsonl", CONFIG, layout="rows")
     with pytest.raises(ResultsError, match="cannot be written"):
         Journal(tmp_path, CONFIG)
+
+
+def test_a_file_that_is_gone_in_mid_run(path: Path) -> None:
+    with Journal(path, CONFIG) as journal:
+        journal.write(sample_result())
+        aside = path.rename(path.with_name("moved.jsonl"))
+        with pytest.raises(ResultsError, match="bring the file back"):
+            journal.write(sample_result("lost.mp4"))
+        path.write_text("")
+        with pytest.raises(ResultsError, match="another file has its name"):
+            journal.write(sample_result("lost.mp4"))
+        aside.rename(path)
+        journal.write(sample_result("late.mp4"))
+        shutil.rmtree(path.parent)
+        with pytest.raises(ResultsError, match=r"tracks\.failures\.jsonl cannot be written"):
+            journal.write(sample_failure())
+
+
+def test_an_interrupt_in_mid_line_leaves_whole_lines(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(file: int) -> None:
+        raise KeyboardInterrupt
+
+    with Journal(path, CONFIG) as journal:
+        journal.write(sample_result())
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fsync", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                journal.write(sample_result("cut.mp4"))
+    assert len(read_jsonl(path)) == 1
 
 
 @pytest.fixture

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trackkit.config import TrackConfig
 from trackkit.errors import PromptError
 from trackkit.prompts import MAX_PROMPT_CHARS, parse_prompt
 
@@ -36,12 +38,20 @@ def test_a_prompt_that_is_too_long() -> None:
         parse_prompt("x" * 10_000)
 
 
-@given(st.text(max_size=MAX_PROMPT_CHARS))
+def test_bytes_that_are_no_text() -> None:
+    with pytest.raises(PromptError, match="no Unicode text at character 3"):
+        parse_prompt(b"car\xff".decode("utf-8", "surrogateescape"))
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=MAX_PROMPT_CHARS + 10))
 def test_any_text_gives_classes_or_a_prompt_error(text: str) -> None:
     try:
-        classes = parse_prompt(text)
-    except PromptError:
+        config = TrackConfig.from_preset("color", text)
+    except PromptError as error:
+        str(error).encode()  # can be printed
         return
+    classes = config.classes
     assert classes
+    assert TrackConfig.from_dict(orjson.loads(orjson.dumps(config.to_dict()))).hash == config.hash
     assert all(name == " ".join(name.split()) and name for name in classes)
     assert len({name.casefold() for name in classes}) == len(classes)

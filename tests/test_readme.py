@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from trackkit import cli
 from trackkit.datasets import make_scene, write_video
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -46,6 +48,14 @@ def test_dask_can_ask_slurm_for_workers() -> None:
         script = cluster.job_script()
     assert "#SBATCH --gres=gpu:1" in script
     assert "--lifetime" in script
+
+
+def test_every_flag_of_track_is_explained() -> None:
+    parser = argparse.ArgumentParser()
+    cli._add_track_options(parser)
+    for action in parser._actions:
+        flag = action.option_strings[0]
+        assert flag in ("-h", "--no-resume") or f"`{flag}`" in README, flag
 
 
 def test_links_lead_somewhere() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Security
 
 import trackkit as tk
-from trackkit.cluster import start_cluster
+from trackkit.cluster import start_cluster, tls_security
 from trackkit.datasets import make_scene, write_video
 from trackkit.geometry import decode_rle
 from trackkit.schedule import SCHEDULES
@@ -172,7 +173,7 @@ def test_a_cluster_that_is_lost(clips: list[Path]) -> None:
     session.close()
 
 
-def test_a_killed_worker_costs_its_video_only(clips: list[Path], tmp_path: Path) -> None:
+def test_a_killed_worker_costs_an_attempt_of_its_video(clips: list[Path], tmp_path: Path) -> None:
     long = write_video(make_scene(5, num_frames=400), tmp_path / "long.mp4")
     with tk.Session(CONFIG, device="cpu", num_workers=2) as session:
         assert session.client is not None
@@ -186,9 +187,11 @@ def test_a_killed_worker_costs_its_video_only(clips: list[Path], tmp_path: Path)
 
         results = session.track([*clips, long], on_progress=kill)
         assert killed.is_set()
-        assert results.failures["video_path"].tolist() == [str(long)]
-        assert results.failures["error_type"].tolist() == ["KilledWorker"]
-        assert (results.videos.set_index("video_path").loc[[str(c) for c in clips], "status"] == "ok").all()
+        videos = results.videos.set_index("video_path")
+        assert len(videos) == len(clips) + 1
+        assert (videos["status"] == "ok").all()
+        assert "second attempt, alone" in videos.loc[str(long), "warnings"]
+        assert videos.loc[[str(c) for c in clips], "warnings"].isna().all()
         deadline = time.monotonic() + 60
         while len(session.client.nthreads()) < 2:  # the worker comes back, with its models
             assert time.monotonic() < deadline
@@ -216,8 +219,8 @@ def test_the_only_worker_is_killed_and_the_others_still_run(
 
         results = session.track([*clips[:2], long], on_progress=kill)
     assert killed.is_set()
-    status = results.videos.set_index("video_path")["status"].to_dict()
-    assert status == {str(long): "failed", str(clips[0]): "ok", str(clips[1]): "ok"}
+    assert (results.videos["status"] == "ok").all()
+    assert len(results) == 3
 
 
 def _name_and_pid(dask_worker: object) -> tuple[str, int]:
@@ -247,6 +250,43 @@ def test_stopping_early_leaves_a_session_that_works(session: tk.Session, clips: 
     next(outcomes)
     outcomes.close()  # type: ignore[attr-defined]
     assert len(session.track(clips[:2]).tracks) > 0
+
+
+def test_an_output_folder_that_is_gone_ends_the_run_at_once(clips: list[Path], tmp_path: Path) -> None:
+    folder, path = tmp_path / "annotated", tmp_path / "tracks.jsonl"
+    options = {"output_video_dir": folder, "output_jsonl": path}
+    with tk.Session(CONFIG, num_workers=0, device="cpu") as session:
+        outcomes = session.iter_results(clips[:4], **options)  # type: ignore[arg-type]
+        next(outcomes)
+        shutil.rmtree(folder)
+        with pytest.raises(tk.StorageError, match="goes on from here"):
+            list(outcomes)
+        assert len(tk.read_jsonl(path)) == 1
+        assert not path.with_name("tracks.failures.jsonl").exists()
+        assert len(list(session.iter_results(clips[:4], **options))) == 3  # type: ignore[arg-type]
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_a_cluster_behind_tls(clips: list[Path], tmp_path: Path) -> None:
+    made, files = Security.temporary(), {}
+    for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):
+        files[name] = tmp_path / name
+        files[name].write_text(getattr(made, name))
+    security = tls_security(*files.values())
+    with start_cluster(num_workers=1, security=security) as cluster:
+        address = cluster.scheduler_address
+        assert address.startswith("tls://127.0.0.1:")
+        with pytest.raises(tk.ClusterError, match="TLS"):
+            tk.Session(CONFIG, scheduler=address, worker_timeout_s=2)
+        with pytest.raises(tk.ClusterError, match="TLS"):  # certificates of somebody else
+            tk.Session(CONFIG, scheduler=address, worker_timeout_s=2, security=Security.temporary())
+        with tk.Session(CONFIG, scheduler=address, security=security) as session:
+            assert len(session.track(clips[:1]).tracks) > 0
+    assert tls_security(None, None, None) is None
+    with pytest.raises(tk.ConfigError, match=r"--tls-key is missing: TLS needs all of --tls-ca-file"):
+        tls_security(files["tls_ca_file"], files["tls_client_cert"], None)
+    with pytest.raises(tk.ConfigError, match=r"--tls-cert .*gone.pem is no file"):
+        tls_security(files["tls_ca_file"], tmp_path / "gone.pem", files["tls_client_key"])
 
 
 def test_wrong_arguments() -> None:

@@ -26,10 +26,10 @@ import pytest
 from av.stream import Disposition
 from PIL import Image as PilImage
 
-from trackkit.errors import ConfigError, VideoDecodeError, VideoOpenError, VideoWriteError
+from trackkit.errors import ConfigError, StorageError, VideoDecodeError, VideoOpenError, VideoWriteError
 from trackkit.structures import Frame, Image
 from trackkit.video import VideoReader, _Ticks, probe
-from trackkit.video_writer import VideoWriter
+from trackkit.video_writer import VideoWriter, remove_abandoned
 
 WIDTH, HEIGHT = 128, 64
 NTSC_FILM = Fraction(24000, 1001)
@@ -978,8 +978,10 @@ class TestWriter:
             VideoWriter(tmp_path / "out.mp4", width=width, height=height, fps=fps)
 
     def test_wrong_places(self, tmp_path: Path) -> None:
-        with pytest.raises(VideoWriteError, match="no folder"):
+        with pytest.raises(StorageError, match="no folder"):
             VideoWriter(tmp_path / "none" / "out.mp4", width=8, height=8, fps=10)
+        with pytest.raises(StorageError, match="goes on from here"):
+            VideoWriter("/proc/out.mp4", width=8, height=8, fps=10)
         with pytest.raises(VideoWriteError, match="is a folder"):
             VideoWriter(tmp_path, width=8, height=8, fps=10)
 
@@ -991,6 +993,17 @@ class TestWriter:
             pass
         assert list(tmp_path.iterdir()) == []
 
+    def test_what_a_killed_process_left_is_removed_after_a_day(self, tmp_path: Path) -> None:
+        writer = VideoWriter(tmp_path / "out.mp4", width=8, height=8, fps=10)
+        old = tmp_path / ".trackkit-0123456789ab.part"
+        old.write_bytes(b"x")
+        assert remove_abandoned(tmp_path) == 0
+        os.utime(old, (1, 1))
+        assert remove_abandoned(tmp_path) == 1
+        writer.write(np.zeros((8, 8, 3), np.uint8))
+        writer.close()
+        assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
     def test_no_space(self, tmp_path: Path) -> None:
         # A limit on the size of files is the full disk that a test can have.
         noise = np.random.default_rng(0).integers(0, 255, (40, 256, 256, 3), np.uint8)
@@ -998,13 +1011,14 @@ class TestWriter:
         resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
         try:
             with (
-                pytest.raises(VideoWriteError, match="File too large"),
+                pytest.raises(VideoWriteError, match="File too large") as caught,
                 VideoWriter(tmp_path / "out.mp4", width=256, height=256, fps=10) as writer,
             ):
                 for image in noise:
                     writer.write(image)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert not isinstance(caught.value, StorageError)  # a smaller one could be written
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.parametrize("name", ["a:b.mp4", "Übung 视频.mp4", "x%03d.mp4", "x" * 251 + ".mp4"])

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError, VideoOpenError
+from trackkit.jsonl import encode_failure
 from trackkit.video_list import find_videos, make_task, make_tasks, output_video_name, read_video_list
 
 
@@ -63,6 +65,17 @@ def test_one_error_names_every_missing_video(clips: Path) -> None:
     assert [(f.task.video_path, f.error_type, f.attempts) for f in failures] == [
         ("x.mp4", "VideoOpenError", 0)
     ]
+
+
+def test_a_name_that_is_not_utf8_is_refused(clips: Path) -> None:
+    odd = os.fsdecode(bytes(clips) + b"/caf\xe9.mp4")
+    Path(odd).write_bytes(b"x")
+    with pytest.raises(VideoOpenError, match=r"not named in UTF-8:\n.*caf\\udce9\.mp4"):
+        make_tasks([odd])
+    tasks, (failure,) = make_tasks([odd, "a/car.mp4"], skip_missing=True)
+    assert len(tasks) == 1
+    assert "rename" in failure.message
+    encode_failure(failure, TrackConfig("car"))
 
 
 def test_what_may_be_named(clips: Path) -> None:

@@ -10,10 +10,12 @@ from trackkit.errors import (
     ConfigError,
     PromptError,
     ResultsError,
+    StorageError,
     TrackkitError,
     VideoDecodeError,
     VideoError,
     VideoOpenError,
+    VideoTimeout,
     VideoWriteError,
 )
 from trackkit.evaluation import Evaluation, evaluate
@@ -48,6 +50,7 @@ __all__ = [
     "PromptError",
     "ResultsError",
     "Session",
+    "StorageError",
     "TrackConfig",
     "TrackedObjects",
     "TrackingResults",
@@ -59,6 +62,7 @@ __all__ = [
     "VideoOpenError",
     "VideoResult",
     "VideoTask",
+    "VideoTimeout",
     "VideoWriteError",
     "evaluate",
     "iter_jsonl",

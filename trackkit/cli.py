@@ -1,7 +1,7 @@
-"""The command line: ``trackkit track``, ``trackkit eval``, ``trackkit demo``, ``trackkit doctor``.
+"""The command line: ``trackkit track``, ``status``, ``eval``, ``demo``, ``models``, ``doctor``.
 
 Exit codes: 0 all videos are done, 1 some failed or the run broke off, 2 the command cannot work as given,
-130 interrupted.
+130 Ctrl-C, 143 SIGTERM.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from rich.table import Table
 
 from trackkit import __version__
 from trackkit.checkpoints import fetch_model, list_models
+from trackkit.cluster import tls_security
 from trackkit.config import DTYPES, MEMORIES, PRESETS, TrackConfig
 from trackkit.detectors import detector_names
+from trackkit.endings import Interrupted, orderly_end
 from trackkit.errors import TrackkitError
 from trackkit.evaluation import SIMILARITIES, evaluate
 from trackkit.ground_truth import FORMATS
 from trackkit.job import Job
 from trackkit.jsonl import LAYOUTS, read_jsonl
-from trackkit.progress import RunDisplay
+from trackkit.progress import RunDisplay, status_table
 from trackkit.schedule import SCHEDULES
 from trackkit.session import Session
 from trackkit.shipped import is_shipped
+from trackkit.status import read_status
 from trackkit.trackers import tracker_names
 
-OK, SOME_FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+OK, SOME_FAILED, USAGE = 0, 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,13 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     console = Console(soft_wrap=True)
     try:
-        code: int = options.command(options, console)
+        with orderly_end():
+            code: int = options.command(options, console)
     except TrackkitError as error:
         print(f"trackkit: {error}", file=sys.stderr)
         return USAGE
-    except KeyboardInterrupt:
-        print("trackkit: interrupted; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
+    except Interrupted as interrupted:
+        kept = getattr(options, "output_jsonl", None) is not None
+        advice = "the same command goes on from here" if kept else "no --output-jsonl was given to go on from"
+        print(f"trackkit: interrupted; {advice}", file=sys.stderr)
+        return interrupted.exit_code
     return code
 
 
@@ -75,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_eval_options(evaluation)
     evaluation.set_defaults(command=_eval)
+    about = "say what is done, failed and left, and how fast it goes"
+    status = commands.add_parser("status", help=about, description=f"{about.capitalize()}.")
+    status.add_argument("output_jsonl", metavar="FILE", help="the --output-jsonl of the run")
+    status.add_argument("--video-list", metavar="PATH", help="of the run, to count what is left")
+    status.set_defaults(command=_status)
     demo = commands.add_parser(
         "demo",
         help="see it work: no weights, no GPU, no network",
@@ -127,6 +138,7 @@ def _add_track_options(parser: argparse.ArgumentParser) -> None:
         "--no-resume", dest="resume", action="store_false", help="begin anew; the old file is kept beside it"
     )
     add("--skip-missing", action="store_true", help="record missing videos as failures, do not stop for them")
+    add("--skip-failed", action="store_true", help="do not try again what failed before")
 
     # No defaults here: what is not given is left to the preset, then to TrackConfig.
     add = parser.add_argument_group("how").add_argument
@@ -185,11 +197,20 @@ def _add_track_options(parser: argparse.ArgumentParser) -> None:
         "0 works in this process, without Dask",
     )
     add("--scheduler", metavar="ADDRESS", help="use a Dask cluster that is already there: tcp://host:port")
+    for name, text in (("ca-file", "trusted certificates"), ("cert", "own certificate"), ("key", "its key")):
+        add(f"--tls-{name}", metavar="PEM", help=f"TLS among all parts of the cluster: {text}")
     add(
         "--schedule",
         choices=SCHEDULES,
         default="dynamic",
         help="how videos are spread (default: %(default)s)",
+    )
+    add(
+        "--timeout-per-video",
+        type=float,
+        metavar="SECONDS",
+        dest="timeout_per_video_s",
+        help="a video that takes longer fails; one that hangs costs its worker process (default: no limit)",
     )
     add("--host", default="127.0.0.1", help="address the workers listen on (default: %(default)s)")
     add(
@@ -242,30 +263,29 @@ def _track(options: argparse.Namespace, console: Console) -> int:
         layout=options.layout,
         resume=options.resume,
         skip_missing=options.skip_missing,
+        skip_failed=options.skip_failed,
     ) as job:
         for note in job.notes:
             console.print(f"note: {note}", markup=False, highlight=False)
         if job.done:
             console.print(f"{len(job.done)} videos are in {options.output_jsonl} already: skipped")
+        if job.failed:
+            console.print(f"{len(job.failed)} videos failed before: skipped, too")
         session = {
             name: getattr(options, name)
             for name in (
-                "device",
-                "gpu_ids",
-                "num_workers",
-                "scheduler",
-                "schedule",
-                "host",
-                "dashboard_address",
+                *("device", "gpu_ids", "num_workers", "scheduler", "schedule"),
+                *("timeout_per_video_s", "host", "dashboard_address"),
             )
         }
+        session["security"] = tls_security(options.tls_ca_file, options.tls_cert, options.tls_key)
         return _run(job, session, console)
 
 
 def _run(job: Job, session_options: dict[str, object], console: Console) -> int:
     if not job.tasks and not job.missing:
-        console.print("nothing to do: every video is done")
-        return OK
+        console.print(f"nothing to do: every video is {'done or failed' if job.failed else 'done'}")
+        return SOME_FAILED if job.failed else OK
     with Session(job.config, **session_options) as session:  # type: ignore[arg-type]
         if session.dashboard:
             console.print(f"dashboard: {session.dashboard}", markup=False)
@@ -277,9 +297,17 @@ def _run(job: Job, session_options: dict[str, object], console: Console) -> int:
         except TrackkitError as error:
             print(f"trackkit: {error}", file=sys.stderr)
             return SOME_FAILED
+        except Interrupted:
+            print("trackkit: stopping; a second signal ends it at once", file=sys.stderr, flush=True)
+            raise
         finally:
             console.print(display.summary())
-    return SOME_FAILED if display.failed else OK
+    return SOME_FAILED if display.failed or job.failed else OK
+
+
+def _status(options: argparse.Namespace, console: Console) -> int:
+    console.print(status_table(read_status(options.output_jsonl, options.video_list)))
+    return OK
 
 
 def _eval(options: argparse.Namespace, console: Console) -> int:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import dask
 from dask.system import CPU_COUNT
-from distributed import LocalCluster
+from distributed import LocalCluster, Security, Worker, WorkerPlugin
 
 from trackkit.errors import ClusterError, ConfigError
 
@@ -27,6 +29,16 @@ DASK_CONFIG: dict[str, Any] = {
     # Loading models takes longer than the 15 s after which a restarting worker is given up.
     "distributed.deploy.lost-worker-timeout": "10m",
 }
+
+
+class IgnoreInterrupts(WorkerPlugin):
+    """Ctrl-C reaches every process of a terminal: the workers leave it to the one that started them."""
+
+    name = "trackkit-ignore-interrupts"
+
+    def setup(self, worker: Worker) -> None:
+        """Runs in the main thread of the worker process."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def visible_gpus() -> list[str]:
@@ -87,12 +99,41 @@ def choose_gpus(
     return slots
 
 
+def tls_security(
+    ca_file: str | os.PathLike[str] | None,
+    cert: str | os.PathLike[str] | None,
+    key: str | os.PathLike[str] | None,
+) -> Security | None:
+    """TLS for all connections among client, scheduler and workers; None where no file is named.
+
+    Args:
+        ca_file: Certificates of the authorities that are trusted, PEM.
+        cert: Certificate that this side shows, PEM.
+        key: Private key of ``cert``, PEM.
+
+    Raises:
+        ConfigError: Some are named and some are not, or one is not there.
+    """
+    files = {"--tls-ca-file": ca_file, "--tls-cert": cert, "--tls-key": key}
+    if not any(files.values()):
+        return None
+    for flag, file in files.items():
+        if not file or not Path(file).is_file():
+            problem = f"{file} is no file" if file else "is missing"
+            msg = f"{flag} {problem}: TLS needs all of {', '.join(files)}"
+            raise ConfigError(msg)
+    roles = ("client", "scheduler", "worker")
+    own = {f"tls_{role}_cert": str(cert) for role in roles} | {f"tls_{role}_key": str(key) for role in roles}
+    return Security(require_encryption=True, tls_ca_file=str(ca_file), **own)
+
+
 def start_cluster(
     slots: Sequence[str] = (),
     *,
     num_workers: int | None = None,
     host: str = LOCALHOST,
     dashboard_address: str = ANY_PORT,
+    security: Security | None = None,
 ) -> LocalCluster:
     """Start workers on this machine: a ``LocalCUDACluster`` with one per GPU slot, or a ``LocalCluster``.
 
@@ -101,6 +142,7 @@ def start_cluster(
         num_workers: Number of workers on the CPU, by default one per two cores.
         host: Address on which scheduler and workers listen.
         dashboard_address: ``host:port`` of the dashboard; port 0 takes a free one.
+        security: TLS, see :func:`tls_security`; None leaves it to Dask's configuration.
 
     Raises:
         ClusterError: GPU workers need dask-cuda, which is not installed.
@@ -111,6 +153,8 @@ def start_cluster(
     options: dict[str, Any] = {
         "host": host,
         "dashboard_address": dashboard_address,
+        "security": security,
+        "plugins": (IgnoreInterrupts(),),
         "env": dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads),
     }
     with dask.config.set(DASK_CONFIG):

@@ -7,6 +7,7 @@ from typing import Any
 
 from dask_cuda import LocalCUDACluster
 from dask_cuda.utils import parse_cuda_visible_device
+from distributed import WorkerPlugin
 
 
 class SlotCUDACluster(LocalCUDACluster):
@@ -18,14 +19,22 @@ class SlotCUDACluster(LocalCUDACluster):
     Args:
         slots: A GPU per worker, as CUDA_VISIBLE_DEVICES names them; may repeat.
         env: Environment of the workers, beside CUDA_VISIBLE_DEVICES.
+        plugins: Of the workers, beside those of dask-cuda.
         **options: Passed on.
     """
 
     cuda_visible_devices: list[Any]
     worker_spec: dict[str, Any]
 
-    def __init__(self, slots: Sequence[str], *, env: Mapping[str, str], **options: Any) -> None:
-        self._env = env
+    def __init__(
+        self,
+        slots: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        plugins: Sequence[WorkerPlugin] = (),
+        **options: Any,
+    ) -> None:
+        self._env, self._plugins = env, plugins
         self._slots = [parse_cuda_visible_device(slot) for slot in slots]
         super().__init__(
             CUDA_VISIBLE_DEVICES=list(dict.fromkeys(self._slots)),
@@ -54,4 +63,5 @@ class SlotCUDACluster(LocalCUDACluster):
         finally:
             self.cuda_visible_devices, self.worker_spec = gpus, workers
         spec["options"]["env"] = {**self._env, **spec["options"]["env"]}
+        spec["options"]["plugins"] = {*spec["options"]["plugins"], *self._plugins}
         return {name: spec}

@@ -9,6 +9,7 @@ A :class:`Scene` describes a video completely and is the same for the same seed 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -189,7 +190,7 @@ def write_dataset(scenes: Mapping[str, Scene], folder: str | Path) -> Path:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    videos = {}
+    videos: dict[str | os.PathLike[str], tuple[VideoInfo, pd.DataFrame]] = {}
     for name, scene in scenes.items():
         path = folder / f"{name}.mp4"
         length = scene.num_frames / scene.fps

@@ -7,7 +7,9 @@
     ├── VideoError
     │   ├── VideoOpenError          no frame could be read
     │   ├── VideoDecodeError        reading broke off in the middle
+    │   ├── VideoTimeout            it took longer than it may
     │   └── VideoWriteError         an output video could not be written
+    │       └── StorageError        and no other one could: the disk is full, the folder gone
     ├── ResultsError                a results or ground-truth file is damaged or of another run
     └── ClusterError                workers could not be started or reached
 
@@ -44,8 +46,16 @@ class VideoDecodeError(VideoError):
     """Reading broke off in the middle."""
 
 
+class VideoTimeout(VideoError):
+    """A video took longer than it may."""
+
+
 class VideoWriteError(VideoError):
     """An output video cannot be written."""
+
+
+class StorageError(VideoWriteError):
+    """No output video can be written any more: the disk is full, the folder gone. It ends the run."""
 
 
 class ResultsError(TrackkitError):

@@ -14,6 +14,7 @@ from trackkit.journal import Journal
 from trackkit.jsonl import iter_jsonl
 from trackkit.structures import VideoFailure, VideoResult
 from trackkit.video_list import Videos, make_tasks
+from trackkit.video_writer import remove_abandoned
 
 
 class Job:
@@ -27,11 +28,14 @@ class Job:
         layout: ``"frames"`` or ``"objects"``, see ``trackkit.jsonl``.
         resume: Skip the videos that ``output_jsonl`` holds already.
         skip_missing: Record videos that are not there as failures, instead of raising.
+        skip_failed: Leave out the videos that failed before, with these options and unchanged since; else
+            they are tried again.
 
     Attributes:
         tasks: What is to be done, largest source first.
         missing: Failures of the videos that are not there.
         done: Tasks that ``output_jsonl`` holds already.
+        failed: Failures that are not tried again.
         notes: What the user should know: repairs, files that were moved aside.
 
     Raises:
@@ -50,17 +54,27 @@ class Job:
         layout: str = "frames",
         resume: bool = True,
         skip_missing: bool = False,
+        skip_failed: bool = False,
     ) -> None:
-        tasks, self.missing = make_tasks(videos, output_video_dir=output_video_dir, skip_missing=skip_missing)
+        tasks, missing = make_tasks(videos, output_video_dir=output_video_dir, skip_missing=skip_missing)
+        self.notes: list[str] = []
         if output_video_dir is not None:
             _make_folder(Path(output_video_dir))
+            removed = remove_abandoned(Path(output_video_dir))
+            if removed:
+                self.notes.append(f"{removed} unfinished files of runs that were killed were removed")
         self._journal: Journal | None = None
         if output_jsonl is not None:
             self._journal = Journal(output_jsonl, config, layout=layout, resume=resume)
+            self.notes += self._journal.notes
         self.config = config
         self.done = [task for task in tasks if self._journal is not None and self._journal.is_done(task)]
-        done = {task.source for task in self.done}
-        self.tasks = [task for task in tasks if task.source not in done]
+        failed = self._journal.read_failed() if self._journal is not None and skip_failed else {}
+        wanted = [*tasks, *(failure.task for failure in missing)]
+        self.failed = [failed[task.key] for task in wanted if task.key in failed]
+        over = failed.keys() | {task.key for task in self.done}
+        self.tasks = [task for task in tasks if task.key not in over]
+        self.missing = [failure for failure in missing if failure.task.key not in over]
 
     def __enter__(self) -> Self:
         return self
@@ -71,11 +85,6 @@ class Job:
         if self._journal is not None:
             self._journal.close()
 
-    @property
-    def notes(self) -> list[str]:
-        """What the user should know before the run."""
-        return [] if self._journal is None else self._journal.notes
-
     def record(self, outcome: VideoResult | VideoFailure) -> None:
         """Write an outcome to ``output_jsonl``, or to the failures file beside it.
 
@@ -85,8 +94,9 @@ class Job:
         if self._journal is not None:
             self._journal.write(outcome)
 
-    def read_done(self) -> Iterator[VideoResult]:
-        """The results of the videos that were done before."""
+    def read_done(self) -> Iterator[VideoResult | VideoFailure]:
+        """The results of the videos that were done before, and the failures that are not tried again."""
+        yield from self.failed
         if self._journal is None or not self.done:
             return
         done = {task.key for task in self.done}

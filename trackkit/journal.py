@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from io import FileIO
 from pathlib import Path
@@ -12,7 +13,16 @@ from typing import BinaryIO, Self
 
 from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError, ResultsError
-from trackkit.jsonl import LAYOUTS, decode_head, encode_failure, encode_result, failures_path, numbered_lines
+from trackkit.jsonl import (
+    LAYOUTS,
+    decode_head,
+    encode_failure,
+    encode_result,
+    failures_path,
+    iter_failures,
+    numbered_lines,
+)
+from trackkit.lock import FileLock
 from trackkit.results import failure_of
 from trackkit.structures import VideoFailure, VideoResult, VideoTask
 
@@ -31,7 +41,8 @@ class Journal:
 
     Raises:
         ConfigError: The layout is unknown.
-        ResultsError: The file was written with other options, or cannot be opened.
+        ResultsError: The file was written with other options, is being written by another run (see
+            :class:`trackkit.lock.FileLock`), or cannot be opened.
     """
 
     def __init__(
@@ -47,15 +58,20 @@ class Journal:
             raise ConfigError(msg)
         self.path, self.config, self.layout = Path(output_jsonl), config, layout
         self.notes: list[str] = []
-        self._files = contextlib.ExitStack()
         self._failures: FileIO | None = None
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not resume:
-                self._move_aside()
-            self._repair()
-            self._done = self._read_done()
-            self._results = self._files.enter_context(self.path.open("ab", buffering=0))
+            with contextlib.ExitStack() as files:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                lock = FileLock(self.path)
+                files.callback(lock.release)
+                if lock.note is not None:
+                    self.notes.append(lock.note)
+                if not resume:
+                    self._move_aside()
+                self._repair()
+                self._done = self._read_done()
+                self._results = files.enter_context(self.path.open("ab", buffering=0))
+                self._files = files.pop_all()
         except OSError as error:
             msg = f"results file {self.path} cannot be written ({error.strerror}): check --output-jsonl"
             raise ResultsError(msg) from None
@@ -69,12 +85,17 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files and let go of the lock."""
         self._files.close()
 
     def is_done(self, task: VideoTask) -> bool:
         """Whether the file holds this video, unchanged since."""
         return task.key in self._done
+
+    def read_failed(self) -> dict[tuple[str, int, int], VideoFailure]:
+        """The videos that failed with these options and were not done since, by ``VideoTask.key``."""
+        found = {f.task.key: f for f, config in iter_failures(self.path) if config == self.config.hash}
+        return {key: failure for key, failure in found.items() if key not in self._done}
 
     def write(self, outcome: VideoResult | VideoFailure) -> None:
         """Append one outcome and see it to the disk. A truncated video is a result and a failure.
@@ -83,29 +104,33 @@ class Journal:
             ResultsError: It could not be written; the file holds no part of it.
         """
         if isinstance(outcome, VideoResult):
-            self._append(self._results, encode_result(outcome, self.config, self.layout))
+            self._append(self.path, self._results, encode_result(outcome, self.config, self.layout))
         failure = failure_of(outcome)
         if failure is None:
             return
+        path = failures_path(self.path)
         if self._failures is None:
-            self._failures = self._files.enter_context(failures_path(self.path).open("ab", buffering=0))
-        self._append(self._failures, encode_failure(failure, self.config))
+            try:
+                self._failures = self._files.enter_context(path.open("ab", buffering=0))
+            except OSError as error:
+                raise _cannot_be_written(path, error) from None
+        self._append(path, self._failures, encode_failure(failure, self.config))
 
-    def _append(self, file: FileIO, line: bytes) -> None:
+    def _append(self, path: Path, file: FileIO, line: bytes) -> None:
         before = file.seek(0, os.SEEK_END)
         try:
+            if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise FileNotFoundError(errno.ENOENT, "another file has its name now")
             rest = memoryview(line)
             while rest:  # an unbuffered write may take a part only
                 rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
-        except OSError as error:
+        except BaseException as error:  # an interrupt, too, leaves whole lines only
             with contextlib.suppress(OSError):
                 os.ftruncate(file.fileno(), before)
-            msg = (
-                f"{self.path} cannot be written ({error.strerror}); all lines in it are whole. "
-                "Make room, then run the same command again: it goes on from here"
-            )
-            raise ResultsError(msg) from None
+            if not isinstance(error, OSError):
+                raise
+            raise _cannot_be_written(path, error) from None
 
     def _move_aside(self) -> None:
         for path in (self.path, failures_path(self.path)):
@@ -157,6 +182,14 @@ class Journal:
             "Use the same options to go on, another --output-jsonl, or --no-resume to begin anew "
             "(the old file is kept)"
         )
+
+
+def _cannot_be_written(path: Path, error: OSError) -> ResultsError:
+    msg = (
+        f"{path} cannot be written ({error.strerror}); all lines in it are whole. "
+        "Make room, or bring the file back, then run the same command again: it goes on from here"
+    )
+    return ResultsError(msg)
 
 
 def _end_of_last_line(file: BinaryIO, block: int = 1 << 16) -> int:

@@ -34,7 +34,7 @@ LAYOUTS = ("frames", "objects")
 _RUN_FIELDS = (
     *("process_fps", "seconds", "peak_rss_mb", "peak_gpu_mb", "worker", "gpu", "truncated", "warnings"),
 )
-_HEAD_END = b',"video_info":'  # cannot be inside a JSON string, where quotes are escaped
+_HEAD_END, _RUN = b',"video_info":', b',"run":'  # cannot be inside a JSON string, where quotes are escaped
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 
 
@@ -123,6 +123,23 @@ def decode_head(line: bytes) -> dict[str, Any]:
         msg = f"begins with {line[:60]!r}: no line of trackkit's schema version {SCHEMA_VERSION}"
         raise ResultsError(msg)
     return head
+
+
+def decode_run(line: bytes) -> dict[str, Any]:
+    """The end of a line, that says how the run went: seconds, worker, warnings; quick as :func:`decode_head`.
+
+    Raises:
+        ResultsError: The line does not end as one of ours.
+    """
+    start = line.rfind(_RUN)
+    try:
+        run = orjson.loads(b"{" + line[start + 1 :])["run"] if start > 0 else None
+    except orjson.JSONDecodeError:
+        run = None
+    if not isinstance(run, dict):
+        msg = f"ends with {line[-60:]!r}: no whole line of trackkit's schema version {SCHEMA_VERSION}"
+        raise ResultsError(msg)
+    return run
 
 
 def decode_line(line: bytes) -> tuple[VideoResult, TrackConfig]:
@@ -229,6 +246,24 @@ def decode_failure(line: bytes) -> VideoFailure:
         raise ResultsError(msg) from None
 
 
+def iter_failures(path: str | os.PathLike[str]) -> Iterator[tuple[VideoFailure, str]]:
+    """The failures beside a results file, each with the config hash of its run; none where no file is there.
+
+    A last line that is cut, or is being written just now, is left out.
+
+    Raises:
+        ResultsError: A line cannot be read; the message names it.
+    """
+    failed = failures_path(path)
+    for number, line in numbered_lines(failed) if failed.exists() else ():
+        if line.endswith(b"\n"):
+            try:
+                yield decode_failure(line), orjson.loads(line)["config_hash"]
+            except (ResultsError, KeyError) as error:
+                msg = f"{failed}, line {number}: {error}"
+                raise ResultsError(msg) from None
+
+
 def read_jsonl(path: str | os.PathLike[str]) -> TrackingResults:
     """Read back what a run wrote, in either layout, failures included.
 
@@ -238,10 +273,8 @@ def read_jsonl(path: str | os.PathLike[str]) -> TrackingResults:
     path = Path(path)
     outcomes: dict[str, VideoResult | VideoFailure] = {}
     config: TrackConfig | None = None
-    failed = failures_path(path)
-    if failed.exists():
-        for failure in map(decode_failure, failed.read_bytes().splitlines()):
-            outcomes[failure.task.source] = failure
+    for failure, _ in iter_failures(path):
+        outcomes[failure.task.source] = failure
     for result, line_config in iter_jsonl(path):
         if config is not None and line_config != config:
             msg = f"{path} holds runs with different options: read them one by one with iter_jsonl"

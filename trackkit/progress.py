@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trackkit.clock import STAGES
+from trackkit.status import RunStatus
 from trackkit.structures import Progress, VideoFailure, VideoResult
 
 
@@ -120,6 +121,25 @@ class RunDisplay:
             shares = ", ".join(f"{stage} {self._seconds[stage] / busy:.0%}" for stage in STAGES)
             table.add_row("stages", shares)
         return table
+
+
+def status_table(status: RunStatus) -> Table:
+    """How far a run is, for ``trackkit status``."""
+    table = Table(show_header=False, title="trackkit status", title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    truncated = f", {status.truncated} of them truncated" if status.truncated else ""
+    table.add_row("done", f"{status.done}{truncated}")
+    table.add_row("failed", f"{sum(status.failed.values())}")
+    for reason, count in status.failed.items():
+        table.add_row(f"  {reason}", Text(f"{count}, such as: {status.examples[reason]}"))
+    if status.left is not None:
+        table.add_row("left", f"{status.left}")
+    if status.videos_per_hour is not None:
+        hours = f", {status.left / status.videos_per_hour:.1f} h for those left" if status.left else ""
+        table.add_row("rate", f"{status.videos_per_hour:.0f} videos an hour while it ran{hours}")
+    table.add_row("running", "no" if status.writer is None else f"yes, {status.writer}")
+    return table
 
 
 def _short(path: str, width: int = 40) -> str:

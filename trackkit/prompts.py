@@ -18,7 +18,7 @@ def parse_prompt(text_prompt: str) -> tuple[str, ...]:
     Classes keep the user's spelling; one that comes twice (whatever its case) counts once.
 
     Raises:
-        PromptError: There is no class in the prompt, or it is too long.
+        PromptError: There is no class in the prompt, it is too long, or no text (lone surrogates).
     """
     if not isinstance(text_prompt, str):
         msg = f"text_prompt is {text_prompt!r}: expected a string such as 'person. red cup.'"
@@ -29,6 +29,12 @@ def parse_prompt(text_prompt: str) -> tuple[str, ...]:
             "name fewer classes, or run twice"
         )
         raise PromptError(msg)
+    try:
+        text_prompt.encode()
+    except UnicodeEncodeError as error:  # bytes that are not UTF-8, given on a command line
+        shown, place = text_prompt[:80], error.start
+        msg = f"text_prompt {shown!r} is no Unicode text at character {place}: write it in UTF-8"
+        raise PromptError(msg) from None
     text = "".join(" " if unicodedata.category(c)[0] == "C" and c not in "\n\r" else c for c in text_prompt)
     classes: dict[str, str] = {}
     for part in _SEPARATORS.split(text):

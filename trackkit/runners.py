@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Any, Protocol
 
 import dask
-from distributed import Client
+from distributed import Client, Security
 
 from trackkit.cluster import DASK_CONFIG
 from trackkit.config import TrackConfig
@@ -38,15 +39,19 @@ class InProcessRunner:
     Args:
         config: What to load.
         device: ``"cpu"`` or ``"cuda:N"``.
+        timeout_s: What a video may take; looked at between frames, so that code that hangs goes on hanging.
     """
 
-    def __init__(self, config: TrackConfig, device: str) -> None:
+    def __init__(self, config: TrackConfig, device: str, *, timeout_s: float | None = None) -> None:
         self._config, self._models = config, load_models(config, device)
+        self._timeout_s = timeout_s
 
     def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
         """Yield the outcome of every task."""
         for task in tasks:
-            yield attempt(task, self._config, self._models, on_progress, worker="local")
+            yield attempt(
+                task, self._config, self._models, on_progress, timeout_s=self._timeout_s, worker="local"
+            )
 
     def close(self) -> None:
         """Let go of the models."""
@@ -63,9 +68,11 @@ class ClusterRunner:
         schedule: See :func:`trackkit.schedule.run_tasks`.
         expect: Number of workers that will come, where they are not all there yet.
         worker_timeout_s: How long to wait for the first worker.
+        timeout_s: What a video may take.
+        security: TLS to reach the scheduler with, where ``target`` is an address.
 
     Raises:
-        ClusterError: The scheduler cannot be reached, or no worker came.
+        ClusterError: The scheduler cannot be reached, no worker came, or one died while it loaded the models.
         CheckpointError: A worker could not load the models.
     """
 
@@ -78,39 +85,65 @@ class ClusterRunner:
         schedule: str = "dynamic",
         expect: int = 0,
         worker_timeout_s: float = 300.0,
+        timeout_s: float | None = None,
+        security: Security | None = None,
     ) -> None:
-        self._schedule = schedule
+        self._schedule, self._timeout_s = schedule, timeout_s
         self._expect = max(expect, len(getattr(target, "plan", ())))
         self._host = ModelHost(config, device)
         self._stack = ExitStack()
         try:
             self._stack.enter_context(dask.config.set(DASK_CONFIG))
-            self.client = target if isinstance(target, Client) else self._connect(target, worker_timeout_s)
+            self.client = (
+                target if isinstance(target, Client) else self._connect(target, worker_timeout_s, security)
+            )
             try:
                 self.client.wait_for_workers(1, timeout=worker_timeout_s)
             except TimeoutError:
                 msg = f"no worker came to {self.client.scheduler.address} within {worker_timeout_s:g} s"
                 raise ClusterError(msg) from None
-            self.client.register_plugin(self._host)
-            self._stack.callback(self._unload)
-            self.client.run(wait_for_models, self._host.name)
+            self._load()
         except BaseException:
             self._stack.close()
             raise
 
-    def _connect(self, target: Any, timeout_s: float) -> Client:
+    def _connect(self, target: Any, timeout_s: float, security: Security | None) -> Client:
+        options = {"set_as_default": False, "timeout": timeout_s, "security": security}
         try:
-            return self._stack.enter_context(Client(target, set_as_default=False, timeout=timeout_s))
-        except (OSError, ValueError) as error:
-            msg = f"no Dask scheduler answers at {target!r} ({error}): check the address"
+            return self._stack.enter_context(Client(target, **options))
+        except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
+            msg = (
+                f"no Dask scheduler answers at {target!r} ({error}): check the address, and TLS if it has it"
+            )
+            raise ClusterError(msg) from None
+
+    def _load(self) -> None:
+        try:
+            self.client.register_plugin(self._host)
+            self._stack.callback(self._unload)
+            self._gpus = dict(self.client.run(wait_for_models, self._host.name).values())
+        except OSError as error:  # the models' own errors come as CheckpointError or ConfigError
+            msg = (
+                f"a worker process died while it loaded the models ({error}): was memory short? Use fewer "
+                "workers or a smaller --sam-type; --num-workers 0 shows what happens"
+            )
             raise ClusterError(msg) from None
 
     def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
         """Yield the outcome of every task, in the order in which they are done."""
         with self._listening(on_progress):
-            yield from run_tasks(
-                self.client, tasks, self._host.name, schedule=self._schedule, expect=self._expect
-            )
+            for outcome in run_tasks(
+                self.client,
+                tasks,
+                self._host.name,
+                schedule=self._schedule,
+                expect=self._expect,
+                timeout_s=self._timeout_s,
+            ):
+                if isinstance(outcome, VideoFailure) and outcome.gpu is None:  # died before it could say
+                    yield replace(outcome, gpu=self._gpus.get(outcome.worker or ""))
+                else:
+                    yield outcome
 
     @contextmanager
     def _listening(self, on_progress: ProgressCallback | None) -> Iterator[None]:

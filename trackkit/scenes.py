@@ -255,8 +255,8 @@ def make_natural_scene(
         exposure=float(rng.uniform(0.75, 1.15)),
     )
     depth = [objects[i] for i in rng.permutation(len(objects))]
-    names = [*NATURAL_BACKGROUNDS, "leaves", *BACKGROUNDS] if rng.random() < 0.9 else [*BACKGROUNDS]
-    return Scene(width, height, num_frames, fps, tuple(depth), str(rng.choice(names)), seed, camera)
+    backgrounds = [*NATURAL_BACKGROUNDS, "leaves", *BACKGROUNDS] if rng.random() < 0.9 else [*BACKGROUNDS]
+    return Scene(width, height, num_frames, fps, tuple(depth), str(rng.choice(backgrounds)), seed, camera)
 
 
 def _name(rng: Rng, others: Sequence[SceneObject], things: float) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
-from distributed import Client
+from distributed import Client, Security
 
 from trackkit.checkpoints import prepare_weights
 from trackkit.cluster import ANY_PORT, LOCALHOST, choose_gpus, start_cluster
@@ -40,6 +41,10 @@ class Session:
         host: Address on which scheduler and workers listen that are started here.
         dashboard_address: ``host:port`` of the dashboard of a cluster that is started here.
         worker_timeout_s: How long to wait for the first worker of a cluster that is already there.
+        timeout_per_video_s: A video that takes longer fails with ``VideoTimeout``; None for no limit. Code
+            that does not come back at all costs its worker process half a minute later (but not this
+            process, where ``num_workers`` is 0).
+        security: TLS for the cluster that is started here, or for the way to ``scheduler``.
 
     Raises:
         ConfigError: The values contradict each other.
@@ -65,7 +70,12 @@ class Session:
         host: str = LOCALHOST,
         dashboard_address: str = ANY_PORT,
         worker_timeout_s: float = 300.0,
+        timeout_per_video_s: float | None = None,
+        security: Security | None = None,
     ) -> None:
+        if timeout_per_video_s is not None and not 0 < timeout_per_video_s < math.inf:
+            msg = f"timeout_per_video_s is {timeout_per_video_s!r}: expected seconds above 0, or None"
+            raise ConfigError(msg)
         if schedule not in SCHEDULES:
             msg = f"schedule is {schedule!r}: choose one of {', '.join(SCHEDULES)}"
             raise ConfigError(msg)
@@ -75,24 +85,29 @@ class Session:
             raise ConfigError(msg)
         self.config = config
         self._stack = ExitStack()
+        limit: dict[str, Any] = {"timeout_s": timeout_per_video_s}
         try:
             if given:
-                options: dict[str, Any] = {"expect": num_workers or 0, "worker_timeout_s": worker_timeout_s}
-                runner: Runner = ClusterRunner(
-                    config, _device_of_workers(device, gpu_ids), given[0], schedule=schedule, **options
-                )
+                options = {"expect": num_workers or 0, "worker_timeout_s": worker_timeout_s, **limit}
+                options |= {"schedule": schedule, "security": security}
+                there = _device_of_workers(device, gpu_ids)
+                runner: Runner = ClusterRunner(config, there, given[0], **options)
             elif num_workers == 0:
                 here = _device_here(device, gpu_ids)
                 prepare_weights(config)
-                runner = InProcessRunner(config, here)
+                runner = InProcessRunner(config, here, **limit)
             else:
                 slots = choose_gpus(device, gpu_ids, num_workers)
                 prepare_weights(config)  # once, before the workers look for them
-                cluster = start_cluster(
-                    slots, num_workers=num_workers, host=host, dashboard_address=dashboard_address
-                )
+                where: dict[str, Any] = {
+                    "host": host,
+                    "dashboard_address": dashboard_address,
+                    "security": security,
+                }
+                cluster = start_cluster(slots, num_workers=num_workers, **where)
                 self._stack.enter_context(cluster)
-                runner = ClusterRunner(config, "cuda:0" if slots else "cpu", cluster, schedule=schedule)
+                there = "cuda:0" if slots else "cpu"
+                runner = ClusterRunner(config, there, cluster, schedule=schedule, **limit)
         except BaseException:
             self.close()
             raise
@@ -130,6 +145,7 @@ class Session:
 
         Raises:
             ResultsError: An outcome could not be written.
+            StorageError: An annotated video could not be written, nor could others.
             ClusterError: The cluster was lost.
         """
         for outcome in chain(job.missing, self._runner.run(job.tasks, on_progress)):
@@ -145,6 +161,7 @@ class Session:
         layout: str = "frames",
         resume: bool = True,
         skip_missing: bool = False,
+        skip_failed: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> TrackingResults:
         """Track videos and hold all their results in memory.
@@ -157,6 +174,7 @@ class Session:
             VideoOpenError: Videos are missing; the message names each of them.
             ResultsError: ``output_jsonl`` holds results of other options, or cannot be written.
             VideoWriteError: ``output_video_dir`` cannot be made.
+            StorageError: It is full or gone in mid-run.
             ClusterError: The cluster was lost.
         """
         with Job(
@@ -167,6 +185,7 @@ class Session:
             layout=layout,
             resume=resume,
             skip_missing=skip_missing,
+            skip_failed=skip_failed,
         ) as job:
             return TrackingResults([*job.read_done(), *self.run(job, on_progress)], self.config)
 
@@ -179,6 +198,7 @@ class Session:
         layout: str = "frames",
         resume: bool = True,
         skip_missing: bool = False,
+        skip_failed: bool = False,
         on_progress: ProgressCallback | None = None,
     ) -> Iterator[Outcome]:
         """As :meth:`track`, but yields each outcome when it is there and keeps none: for long lists.
@@ -193,6 +213,7 @@ class Session:
             layout=layout,
             resume=resume,
             skip_missing=skip_missing,
+            skip_failed=skip_failed,
         ) as job:
             yield from self.run(job, on_progress)
 

@@ -18,6 +18,7 @@ from trackkit.checkpoints import cpu_speed_warning
 from trackkit.clock import StageClock
 from trackkit.config import TrackConfig
 from trackkit.detectors import Detector, load_detector
+from trackkit.errors import CheckpointError, VideoTimeout
 from trackkit.results import TrackTable
 from trackkit.structures import Frame, Progress, TrackedObjects, VideoResult, VideoTask
 from trackkit.trackers import Tracker, TrackerModel, load_tracker
@@ -44,11 +45,19 @@ def load_models(config: TrackConfig, device: str) -> Models:
     """Load detector and tracker onto ``device`` (``"cpu"`` or ``"cuda:N"``).
 
     Raises:
-        CheckpointError: Weights are missing or wrong.
+        CheckpointError: Weights are missing or wrong, or there is not enough memory for them.
         ConfigError: A name is unknown, or the detector does not understand the prompt.
     """
     started = perf_counter()
-    detector, tracker = load_detector(config, device), load_tracker(config, device)
+    try:
+        detector, tracker = load_detector(config, device), load_tracker(config, device)
+    except (ImportError, MemoryError, OSError, RuntimeError) as error:  # CUDA's errors are RuntimeErrors
+        msg = (
+            f"{config.detector} and {config.tracker} cannot be loaded onto {device} "
+            f"({type(error).__name__}: {error}): see `trackkit doctor`; where memory is short, use fewer "
+            "workers or a smaller --sam-type"
+        )
+        raise CheckpointError(msg) from error
     return Models(detector, tracker, device, perf_counter() - started)
 
 
@@ -60,6 +69,7 @@ def track_video(
     device: str = "cpu",
     output_video: str | os.PathLike[str] | None = None,
     on_progress: ProgressCallback | None = None,
+    timeout_s: float | None = None,
 ) -> VideoResult:
     """Track one video in this process.
 
@@ -70,9 +80,11 @@ def track_video(
         device: Where to load them, ``"cpu"`` or ``"cuda:N"``.
         output_video: Write the annotated video there.
         on_progress: Called a few times a second.
+        timeout_s: Give up after so many seconds; looked at before every window of ``batch_size`` frames.
 
     Raises:
         VideoOpenError: The video gives no frame.
+        VideoTimeout: It took longer than ``timeout_s``; the message names the frame that it had reached.
         VideoWriteError: The annotated video cannot be written.
         CheckpointError: A model cannot be loaded.
     """
@@ -87,7 +99,8 @@ def track_video(
         annotated = stack.enter_context(_AnnotatedVideo(task, reader, clock))
         tracker = models.tracker.start(reader.info, clock)
         report = _Reporter(task, config, models.device, reader.expected_frames, clock, on_progress)
-        for objects in _follow(reader, models.detector, tracker, config, clock, report):
+        frames = reader if timeout_s is None else _in_time(reader, started, timeout_s)
+        for objects in _follow(frames, models.detector, tracker, config, clock, report):
             idx.append(objects.frame.idx)
             time_s.append(objects.frame.time_s)
             table.add(objects)
@@ -108,7 +121,7 @@ def track_video(
 
 
 def _follow(
-    reader: VideoReader,
+    frames: Iterable[Frame],
     detector: Detector,
     tracker: Tracker,
     config: TrackConfig,
@@ -117,7 +130,7 @@ def _follow(
 ) -> Iterator[TrackedObjects]:
     """The heart: frames in, settled objects out, a window of ``batch_size`` frames at a time."""
     processed = 0
-    for window in _windows(reader, config.batch_size, clock):
+    for window in _windows(frames, config.batch_size, clock):
         due = window[-processed % config.detection_frequency :: config.detection_frequency]
         processed += len(window)
         with clock("detect"):
@@ -133,6 +146,19 @@ def _follow(
     with clock("track"):
         settled = tracker.finish()
     yield from settled
+
+
+def _in_time(reader: VideoReader, started: float, timeout_s: float) -> Iterator[Frame]:
+    for frame in reader:
+        if perf_counter() - started > timeout_s:
+            of = f" of {reader.info.num_frames}" if reader.info.num_frames else ""
+            msg = (
+                f"{reader.path}: not done after {timeout_s:g} s, at frame {frame.idx}{of} "
+                f"({frame.time_s:.2f} s into the video): "
+                "give it more time (--timeout-per-video), or process fewer frames (--fps)"
+            )
+            raise VideoTimeout(msg)
+        yield frame
 
 
 def _windows(frames: Iterable[Frame], size: int, clock: StageClock) -> Iterator[list[Frame]]:

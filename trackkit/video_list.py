@@ -97,10 +97,13 @@ def make_task(video: str | os.PathLike[str], output_video: str | os.PathLike[str
     """The task of one video that is there.
 
     Raises:
-        VideoOpenError: It is not there.
+        VideoOpenError: It is not there, or its name is not UTF-8.
     """
     name = os.fspath(video)
     source = os.path.abspath(name)  # noqa: PTH100 - normalises "..", which Path.absolute() does not
+    if source != _printable(source):
+        msg = f"the name is not UTF-8, and results files are: rename {_printable(source)}"
+        raise VideoOpenError(msg)
     try:
         stat = os.stat(source)  # noqa: PTH116
     except (OSError, ValueError):  # ValueError: a NUL in the name
@@ -138,16 +141,22 @@ def make_tasks(
         try:
             tasks[source] = make_task(name, output)
         except VideoOpenError as error:
-            task = VideoTask(name, source)
+            task = VideoTask(_printable(name), _printable(source))
             missing[source] = VideoFailure(task, VideoOpenError.__name__, str(error), attempts=0)
     if missing and not skip_missing:
+        odd = ", or not named in UTF-8" if any("UTF-8" in f.message for f in missing.values()) else ""
         shown = "".join(f"\n  {failure.task.video_path}" for failure in missing.values())
         msg = (
-            f"{len(missing)} of {len(tasks) + len(missing)} videos are missing:{shown}\n"
+            f"{len(missing)} of {len(tasks) + len(missing)} videos are missing{odd}:{shown}\n"
             "Correct the list, or go on without them: skip_missing=True, --skip-missing"
         )
         raise VideoOpenError(msg)
     return sorted(tasks.values(), key=lambda task: -task.size_bytes), list(missing.values())
+
+
+def _printable(name: str) -> str:
+    """The name, with what is not UTF-8 in it written out in ASCII."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def output_video_name(source: str) -> str:

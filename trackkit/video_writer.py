@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
 import secrets
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-from trackkit.errors import VideoWriteError
+from trackkit.errors import StorageError, VideoWriteError
 from trackkit.structures import Image
 
 # H.264 encoders that need no device, best first, with their options. Another than the first is logged.
@@ -27,6 +29,9 @@ ENCODERS: dict[str, dict[str, str]] = {"libx264": {"preset": "veryfast", "crf": 
 _TICKS = 90_000  # at least so many a second, the usual clock of video
 _AVCOL_SPC_BT709 = 1
 _THREADS = 4
+_ABANDONED_S = 24 * 3600.0
+_OF_ONE_FILE = (errno.EFBIG, errno.EISDIR, errno.ENAMETOOLONG)  # others could still be written
+_GO_ON = ". When there is room in the folder again, the same command goes on from here"
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +55,9 @@ class VideoWriter:
         codec: Name of the encoder in use, a key of :data:`ENCODERS`.
 
     Raises:
-        VideoWriteError: The folder is absent or not writable, the disk is full, an image has the wrong size,
-            a time goes backwards, or a value cannot work.
+        VideoWriteError: An image has the wrong size, a time goes backwards, a value cannot work, or the file
+            system takes no such file.
+        StorageError: The folder is absent or not writable, or the disk is full.
     """
 
     def __init__(self, path: str | Path, *, width: int, height: int, fps: float) -> None:
@@ -71,15 +77,18 @@ class VideoWriter:
         self.codec = _pick_encoder(self.path)
         self._to_yuv = VideoReformatter()
         if not self.path.parent.is_dir():
-            msg = f"{path}: there is no folder {self.path.parent}; make it first"
-            raise VideoWriteError(msg)
+            msg = f"{path}: there is no folder {self.path.parent}; make it first{_GO_ON}"
+            raise StorageError(msg)
         if self.path.is_dir():
             msg = f"{path}: is a folder; expected the name of a file"
             raise VideoWriteError(msg)
         self._part = self.path.with_name(f".trackkit-{secrets.token_hex(6)}.part")
-        self._container = av.open(  # "file:" keeps FFmpeg from taking the path for an address
-            f"file:{self._part}", "w", format="mp4", options={"movflags": "+faststart"}
-        )
+        try:
+            self._container = av.open(  # "file:" keeps FFmpeg from taking the path for an address
+                f"file:{self._part}", "w", format="mp4", options={"movflags": "+faststart"}
+            )
+        except (av.FFmpegError, OSError) as error:
+            raise _cannot_be_written(self.path, error) from error
         self._open = True
         with self._errors():
             options = ENCODERS[self.codec]
@@ -168,9 +177,7 @@ class VideoWriter:
             yield
         except (av.FFmpegError, OSError, ValueError, OverflowError) as error:
             self.abort()
-            reason = getattr(error, "strerror", None) or error
-            msg = f"{self.path}: cannot be written: {reason}"
-            raise VideoWriteError(msg) from error
+            raise _cannot_be_written(self.path, error) from error
         except BaseException:
             self.abort()
             raise
@@ -187,6 +194,28 @@ class VideoWriter:
             dst_color_range=ColorRange.MPEG,
             threads=1,
         )
+
+
+def remove_abandoned(folder: Path) -> int:
+    """Remove unfinished files that nobody has written to for a day: their processes were killed.
+
+    Returns:
+        How many there were.
+    """
+    removed = 0
+    for part in folder.glob(".trackkit-*.part"):
+        with contextlib.suppress(FileNotFoundError):  # its process has just given it its name
+            if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                part.unlink()
+                removed += 1
+    return removed
+
+
+def _cannot_be_written(path: Path, error: Exception) -> VideoWriteError:
+    msg = f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}"
+    if isinstance(error, OSError) and error.errno not in _OF_ONE_FILE:
+        return StorageError(msg + _GO_ON)
+    return VideoWriteError(msg)
 
 
 def _pick_encoder(path: Path) -> str:
