@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -55,6 +56,7 @@ DIM, EMBED_DIM, QUERIES = 64, 24, 32
 CROPS = [(128, 128), (160, 160), (160, 192), (192, 192), (192, 256)]
 CROP_SHARES = [0.2, 0.35, 0.2, 0.15, 0.1]
 PIXELS = 16 * 160 * 160
+LOG_ZOOM = (-0.15, 0.6)  # from a little smaller to nearly twice as large
 
 # What is hidden further, or smaller in a crop, counts neither as found nor as missed.
 MIN_VISIBILITY, MIN_AREA = 0.25, 40
@@ -192,7 +194,7 @@ def make_prompt(rng: Rng, present: list[tuple[str, str]]) -> tuple[list[str], An
     Absent phrases are mostly near misses: the right colour with another shape, or the other way round.
     """
     u = rng.random()
-    if u < 0.5:
+    if u < 0.47:
         named = [o for o in present if o[1] != THING]
         phrases = [f"{c} {s}" for c, s in dict.fromkeys(named) if rng.random() < 0.75]
         for _ in range(int(rng.integers(0 if phrases else 1, 4))):
@@ -206,15 +208,17 @@ def make_prompt(rng: Rng, present: list[tuple[str, str]]) -> tuple[list[str], An
 
         def phrase_of(color: str, shape: str) -> list[str]:
             return [f"{color} {shape}"]
-    elif u < 0.67:
-        phrases = [s for s in NAMES if rng.random() < 0.4] or [str(rng.choice(NAMES))]
+    elif u < 0.6:
+        near = [s for _, s in present]
+        phrases = [s for s in NAMES if rng.random() < (0.75 if s in near else 0.25)]
+        phrases = phrases or [str(rng.choice(NAMES))]
 
         def phrase_of(color: str, shape: str) -> list[str]:
             return [shape]
-    elif u < 0.92:
+    elif u < 0.93:
         word = "" if rng.random() < 0.25 else f" {THING}"
         near = [c for c, _ in present]
-        phrases = [c + word for c in COLORS if rng.random() < (0.6 if c in near else 0.2)]
+        phrases = [c + word for c in COLORS if rng.random() < (0.8 if c in near else 0.2)]
         phrases = phrases or [str(rng.choice(COLORS)) + word]
 
         def phrase_of(color: str, shape: str) -> list[str]:
@@ -237,11 +241,15 @@ def make_batch(rng: Rng, pool: Pool, tokenizer: Any) -> tuple[Tensor, Any, list[
     images, texts, targets = [], [], []
     for _ in range(PIXELS // (height * width)):
         clip, frame = int(rng.integers(len(pool.labels))), int(rng.integers(pool.frames.shape[1]))
-        y, x = (int(rng.integers(n + 1)) for n in np.subtract(pool.ids.shape[2:], (height, width)))
+        zoom = max(np.exp(rng.uniform(*LOG_ZOOM)), height / pool.ids.shape[2], width / pool.ids.shape[3])
+        view = int(height / zoom), int(width / zoom)
+        y, x = _place(rng, pool.ids[clip, frame], view)
+        part = np.s_[clip, frame, y : y + view[0], x : x + view[1]]
         flip = slice(None, None, -1 if rng.random() < 0.5 else 1)
+        ids = cv2.resize(pool.ids[part], (width, height), interpolation=cv2.INTER_NEAREST)[:, flip]
+        image = cv2.resize(pool.frames[part], (width, height), interpolation=cv2.INTER_LINEAR)[:, flip]
+        images.append(photograph(rng, image))
         whole = np.bincount(pool.ids[clip, frame].ravel(), minlength=len(pool.labels[clip]) + 1)[1:]
-        ids = pool.ids[clip, frame, y : y + height, x : x + width][:, flip]
-        images.append(photograph(rng, pool.frames[clip, frame, y : y + height, x : x + width][:, flip]))
         labels = pool.labels[clip]
         boxes, counts, ignored = [], [], []
         for k in range(len(labels)):
@@ -252,7 +260,7 @@ def make_batch(rng: Rng, pool: Pool, tokenizer: Any) -> tuple[Tensor, Any, list[
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
             x1, y1, x2, y2 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
             box = [(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height]
-            visible = pool.visibility[clip][frame, k] * area / max(whole[k], 1)
+            visible = pool.visibility[clip][frame, k] * area / zoom**2 / max(whole[k], 1)
             if visible >= MIN_VISIBILITY and area >= MIN_AREA:
                 boxes.append(box)
                 counts.append(k)
@@ -274,6 +282,17 @@ def make_batch(rng: Rng, pool: Pool, tokenizer: Any) -> tuple[Tensor, Any, list[
         )
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
     return (pixels - MEAN) / STD, tokenizer(texts, padding=True, return_tensors="pt"), targets
+
+
+def _place(rng: Rng, ids: npt.NDArray[np.uint8], view: tuple[int, int]) -> tuple[int, int]:
+    """Upper left corner of a crop, mostly of one with an object in it."""
+    low, high = np.zeros(2, int), np.subtract(ids.shape, view)
+    pixels = np.argwhere(ids)
+    if len(pixels) and rng.random() < 0.9:
+        inside = pixels[int(rng.integers(len(pixels)))]
+        low, high = np.maximum(inside - np.array(view) + 1, low), np.minimum(inside, high)
+    y, x = rng.integers(low, high + 1)
+    return int(y), int(x)
 
 
 # ---- what it is told ----
