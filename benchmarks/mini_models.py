@@ -329,7 +329,7 @@ def main() -> None:
         "J, whole track",
         "ms a frame",
     )
-    how = f"All get the same detections, on every {EVERY}th frame; similarity by box; ms: one core, no detection."
+    how = f"All get the same detections, on every {EVERY}th frame; similarity by box; ms: on one core."
     body = f"{where} {how}\n\n"
     publish("Mini models: trackers", body + table(header, rows), write=options.write)
 
