@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 
 from tests.small_sam2 import build_stock
 from trackkit.association import GHOST_RUNS, TWIN_FRAMES, Track
+from trackkit.checkpoints import load_sam2
 from trackkit.clock import StageClock
 from trackkit.config import TrackConfig
 from trackkit.datasets import Scene, SceneObject, iter_frames, make_scene
@@ -29,7 +29,6 @@ from trackkit.trackers.sam2_engine import (
     FrameFeatures,
     Sam2Engine,
     Sam2Stages,
-    build_sam2_model,
 )
 from trackkit.trackers.window import HeldFrame, Row
 from trackkit.tracking import Models, track_video
@@ -55,20 +54,9 @@ def random_stages() -> CountingStages:
 
 
 @pytest.fixture(scope="module")
-def trained(shared_dir: Path) -> CountingStages:
-    """A small model that was trained on shapes such as those of ``trackkit.datasets``."""
-    folder = shared_dir / "prototypes/mini"
-    if not (folder / "checkpoints/sam_g.pt").is_file():
-        pytest.skip("no small trained SAM 2: ../shared/prototypes/mini is absent")
-    spec = importlib.util.spec_from_file_location("sam_common", folder / "sam_common.py")
-    assert spec is not None
-    assert spec.loader is not None
-    recipe = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(recipe)
-    checkpoint = torch.load(folder / "checkpoints/sam_g.pt", map_location="cpu", weights_only=True)
-    model = build_sam2_model("sam2.1_hiera_tiny", overrides=recipe.overrides(**checkpoint["kw"]))
-    model.load_state_dict(checkpoint["model"])
-    return CountingStages(model)
+def trained() -> CountingStages:
+    """The small model that ships with trackkit, which was trained on shapes."""
+    return CountingStages(load_sam2(TrackConfig("thing", sam_type="mini"), "cpu"))
 
 
 def start(

@@ -28,6 +28,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "detector_model": "mini",
         "tracker": "sam2",
         "sam_type": "mini",
+        "box_threshold": 0.28,  # few weights are seldom sure
+        "reanchor": True,
     },
 }
 
