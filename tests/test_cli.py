@@ -12,6 +12,7 @@ import pytest
 import trackkit as tk
 from trackkit import cli
 from trackkit.datasets import make_scene, write_video
+from trackkit.demo import DEMO_CLASSES
 
 COLOR = ["--preset", "color", "--text-prompt", "red. blue.", "--device", "cpu"]
 
@@ -148,7 +149,8 @@ def test_demo_leaves_files_to_look_at(tmp_path: Path, capsys: pytest.CaptureFixt
     results = tk.read_jsonl(tmp_path / "demo" / "tracks.jsonl")
     assert len(results) == 3
     assert results.failures.empty
-    assert set(results.tracks["label"]) == {"red", "yellow", "blue", "green"}
+    assert set(results.tracks["label"]) == set(DEMO_CLASSES)
+    assert (results.videos["objects"] >= 2).all()
     assert len(list((tmp_path / "demo" / "annotated").glob("*.mp4"))) == 3
 
 
