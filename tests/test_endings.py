@@ -46,6 +46,8 @@ def running(clips: Path, jsonl: Path) -> Iterator[tuple[subprocess.Popen[str], l
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Background jobs of a shell are born deaf to Ctrl-C, and trackkit leaves that so.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
             while not jsonl.exists() or jsonl.read_bytes().count(b"\n") < 3:
