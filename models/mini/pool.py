@@ -52,17 +52,6 @@ class Pool:
             [np.array(clip["visibility"], np.float32) for clip in objects],
         )
 
-    def boxes(self, clip: int, frame: int) -> npt.NDArray[np.float32]:
-        """``float32 (objects, 4)``, xyxy in pixels, zeros where nothing can be seen."""
-        ids = self.ids[clip, frame]
-        out = np.zeros((len(self.labels[clip]), 4), np.float32)
-        for k in range(len(out)):
-            mask = ids == k + 1
-            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-            if len(rows):
-                out[k] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-        return out
-
 
 def _render(folder: Path, clips: int, seed: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
