@@ -3,6 +3,7 @@ from __future__ import annotations
 import resource
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -110,21 +111,27 @@ def test_an_interrupt_in_mid_line_leaves_whole_lines(path: Path, monkeypatch: py
     assert len(read_jsonl(path)) == 1
 
 
-@pytest.fixture
+@contextmanager
 def small_disk() -> Iterator[None]:
-    """Files may not grow beyond 4,000 bytes, which fails as a full disk does: in the middle of a write."""
+    """Files may not grow beyond 4,000 bytes, which fails as a full disk does: in the middle of a write.
+
+    Around the writes alone: the file that this run's own output may go to is under the limit too.
+    """
     import signal
 
     old, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, old[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_a_full_disk_leaves_whole_lines(path: Path, small_disk: None) -> None:
+def test_a_full_disk_leaves_whole_lines(path: Path) -> None:
     written = 0
-    with Journal(path, CONFIG) as journal, pytest.raises(ResultsError, match="all lines in it are whole"):
+    full = pytest.raises(ResultsError, match="all lines in it are whole")
+    with Journal(path, CONFIG) as journal, full, small_disk():
         for written in range(100):
             journal.write(sample_result(f"{written}.mp4"))
     assert written > 1
