@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import dask
 import pytest
+from distributed.utils import get_mp_context
 
+# Before torch is imported: small models gain nothing from more, and the workers share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+IMPORTED_BY_WORKERS = (
+    *("pytest", "distributed", "trackkit.worker", "trackkit.render"),
+    *("trackkit.detectors.color", "trackkit.trackers.by_detection"),
+    *("torch", "trackkit.detectors.grounding_dino", "trackkit.trackers.sam2"),
+)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -19,6 +31,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         ("--bad-files", 36, "damaged files to read"),
     ):
         group.addoption(name, type=int, default=default, help=f"{text} (default: {default})")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def workers_start_at_once() -> Iterator[None]:
+    """Workers are forked from a process that imported, once, what the tests that run now have imported, too.
+
+    Those of a ``trackkit`` that a test starts as a process of its own come as they come to users.
+    """
+    with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
+        get_mp_context().set_forkserver_preload([name for name in IMPORTED_BY_WORKERS if name in sys.modules])
+        yield
 
 
 @pytest.fixture

@@ -308,7 +308,12 @@ def test_a_file_of_the_official_format_loads(tiny: Any) -> None:
 )
 def test_every_release_loads_strictly(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"{name}.pt"
-    weights = save(name, path)
+    # Each tensor has its true shape, and one number in the file, which would be up to 900 MB otherwise.
+    weights = {
+        key: value.flatten()[0].clone().expand(value.shape)
+        for key, value in build_sam2_model(name).state_dict().items()
+    }
+    torch.save({"model": weights}, path)
     try:
         model = load_sam2(config(name, model_path=str(path)), "cpu")
         assert torch.equal(model.state_dict()["maskmem_tpos_enc"], weights["maskmem_tpos_enc"])

@@ -122,7 +122,7 @@ def test_git_keeps_the_models_that_ship() -> None:
 
 
 def test_importing_trackkit_is_light() -> None:
-    heavy = ["torch", "transformers", "sam2", "matplotlib", "hydra", "dask_cuda", "supervision"]
+    heavy = ["torch", "transformers", "sam2", "matplotlib", "hydra", "dask_cuda", "supervision", "scipy"]
     code = f"import sys, trackkit; print(*sorted(set({heavy}) & set(sys.modules)))"
     printed = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
