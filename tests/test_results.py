@@ -89,5 +89,8 @@ def test_rows_become_objects_again(masks: bool) -> None:
     back = objects_in(table.to_frame(), objects.frame)
     for name in ("obj_ids", "xyxy", "scores", "detected", "areas"):
         np.testing.assert_allclose(getattr(back, name), getattr(objects, name), rtol=1e-6)
+    assert back.pred_ious is not None
+    expected = np.full(3, np.nan) if objects.pred_ious is None else objects.pred_ious
+    np.testing.assert_array_equal(back.pred_ious, expected)
     assert (back.labels, back.rles) == (objects.labels, objects.rles)
     assert len(objects_in(table.to_frame()[:0], objects.frame)) == 0
