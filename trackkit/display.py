@@ -28,7 +28,7 @@ from trackkit.video import read_frames
 from trackkit.video_writer import VideoWriter
 
 STRIP_FRAMES = 6
-THUMBNAIL = 220  # pixels wide
+THUMBNAIL = 170  # pixels wide
 _SHOWN = 10  # rows of a table in a summary
 
 
@@ -297,7 +297,7 @@ def review(results: TrackingResults, n: int = 12) -> Review:
         result = results.of(str(video))
         columns = ["first_frame", "worst_frame", "last_frame"]
         try:
-            frames = {f.idx: f for f in annotated_frames(result, np.unique(rows[columns]).tolist())}
+            frames = {f.idx: f for f in source_frames(result, np.unique(rows[columns]).tolist())}
         except (ResultsError, VideoError) as error:
             notes.append(f"no pictures: {error}")
             continue
@@ -308,12 +308,13 @@ def review(results: TrackingResults, n: int = 12) -> Review:
 
 
 def _close_up(result: VideoResult, obj_id: int, frame: Frame) -> tuple[str, Image]:
-    """The object and what is around it, with a caption."""
-    rows = result.tracks
-    row = rows[(rows["obj_id"] == obj_id) & (rows["frame_idx"] == frame.idx)].iloc[0]
-    height, width = frame.image.shape[:2]
+    """The object, it alone drawn in, and what is around it; with a caption."""
+    tracks = result.tracks
+    rows = tracks[(tracks["obj_id"] == obj_id) & (tracks["frame_idx"] == frame.idx)]
+    drawn, row = render.draw(objects_in(rows, frame)), rows.iloc[0]
+    height, width = drawn.shape[:2]
     side = int(min(max(2 * row["width"], 2 * row["height"], width / 4), width, height))
     left = int(np.clip(row["x"] + row["width"] / 2 - side / 2, 0, width - side))
     top = int(np.clip(row["y"] + row["height"] / 2 - side / 2, 0, height - side))
-    image = render.fit(frame.image[top : top + side, left : left + side], THUMBNAIL)
+    image = render.fit(drawn[top : top + side, left : left + side], THUMBNAIL)
     return f"frame {frame.idx}, {frame.time_s:.2f} s", image

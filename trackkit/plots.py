@@ -54,8 +54,20 @@ def plot_trajectories(
     tracks = tracks.assign(x=tracks["x"] + tracks["width"] / 2, y=tracks["y"] + tracks["height"] / 2)
     for obj_id, rows in tracks.groupby("obj_id"):
         for _, span in rows.groupby("span"):
-            ax.plot(span["x"], span["y"], color=color_of(obj_id), linewidth=2, solid_capstyle="round")
-        ax.plot(rows["x"].iloc[-1], rows["y"].iloc[-1], "o", color=color_of(obj_id), label=_name(rows))
+            ax.plot(
+                span["x"],
+                span["y"],
+                color=color_of(rows["obj_id"].iloc[0]),
+                linewidth=2,
+                solid_capstyle="round",
+            )
+        ax.plot(
+            rows["x"].iloc[-1],
+            rows["y"].iloc[-1],
+            "o",
+            color=color_of(rows["obj_id"].iloc[0]),
+            label=_name(rows),
+        )
     ax.set(xlim=(0, result.info.width), ylim=(result.info.height, 0), xlabel="x [px]", ylabel="y [px]")
     ax.set(title=result.task.video_path, aspect="equal")
     _legend(ax)
@@ -83,7 +95,7 @@ def plot_timeline(results: TrackingResults, video: str | os.PathLike[str], *, ax
     names = {obj_id: _name(rows) for obj_id, rows in tracks.groupby("obj_id")}
     ax = _axes(ax, height=1 + 0.3 * len(names))
     for place, (obj_id, rows) in enumerate(tracks.groupby("obj_id")):
-        color, times = color_of(obj_id), rows["time_s"]
+        color, times = color_of(rows["obj_id"].iloc[0]), rows["time_s"]
         ax.hlines(place, times.iloc[0], times.iloc[-1], color=color, linewidth=1, linestyle="dotted")
         spans = rows.groupby("span")["time_s"].agg(["first", "last"])
         lasted = spans["last"] - spans["first"] + 1 / result.process_fps

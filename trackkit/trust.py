@@ -179,7 +179,7 @@ def by_track(result: VideoResult, config: TrackConfig) -> tuple[pd.DataFrame, _F
 
 def _events(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     columns = ["frame_idx", "time_s", "obj_id", "label"]
-    return rows[columns].assign(event=name, other_id=pd.NA, away_s=np.nan)
+    return rows[columns].assign(event=name, other_id=np.nan, away_s=np.nan)
 
 
 def _boxes(rows: pd.DataFrame) -> Boxes:
@@ -192,7 +192,9 @@ def _pair_iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
     sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     shared = sides.clip(0).prod(axis=1)
     union = box_areas(a) + box_areas(b) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    iou = np.zeros(len(a), np.float32)
+    np.divide(shared, union, out=iou, where=union > 0)
+    return iou
 
 
 def _best(pairs: pd.DataFrame) -> pd.DataFrame:
