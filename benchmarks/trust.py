@@ -4,8 +4,8 @@
     python benchmarks/trust.py --clips 4
 
 The clips are those of ``mini_models.py``, tracked with the mini preset; the true IoU is that of
-``Evaluation.tracks``. A track is bad where it is below 0.5. AUC is how often a bad track has less trust than a
-good one, 0.5 being chance.
+``Evaluation.tracks``. A track is bad where it is below 0.5. AUC is how often a bad track has less trust than
+a good one, 0.5 being chance.
 """
 
 from __future__ import annotations

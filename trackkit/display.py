@@ -210,7 +210,8 @@ def video_html(result: VideoResult) -> str:
 
 def results_html(results: TrackingResults) -> str:
     """A run: how many, how fast, what failed and why, and the tracks that are least to be trusted."""
-    videos, failures, trust = results.videos, results.failures, results.trust
+    failures, trust = results.failures, results.trust
+    videos = results.videos[results.videos["status"] != "failed"]
     seconds, frames = videos["seconds_total"].sum(), videos["frames"].sum()
     prompt, label = escape(results.config.text_prompt), escape(repr(results))
     lines = [f"<b>{label}</b>", f"prompt <i>{prompt}</i>"]

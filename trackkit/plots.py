@@ -52,22 +52,11 @@ def plot_trajectories(
         ax.imshow(_first_frame(result), alpha=0.4, extent=(0, result.info.width, result.info.height, 0))
     tracks, _ = by_track(result, results.config)
     tracks = tracks.assign(x=tracks["x"] + tracks["width"] / 2, y=tracks["y"] + tracks["height"] / 2)
-    for obj_id, rows in tracks.groupby("obj_id"):
+    for _, rows in tracks.groupby("obj_id"):
+        color, last = color_of(rows["obj_id"].iloc[0]), rows.iloc[-1]
         for _, span in rows.groupby("span"):
-            ax.plot(
-                span["x"],
-                span["y"],
-                color=color_of(rows["obj_id"].iloc[0]),
-                linewidth=2,
-                solid_capstyle="round",
-            )
-        ax.plot(
-            rows["x"].iloc[-1],
-            rows["y"].iloc[-1],
-            "o",
-            color=color_of(rows["obj_id"].iloc[0]),
-            label=_name(rows),
-        )
+            ax.plot(span["x"], span["y"], color=color, linewidth=2, solid_capstyle="round")
+        ax.plot(last["x"], last["y"], "o", color=color, label=_name(rows))
     ax.set(xlim=(0, result.info.width), ylim=(result.info.height, 0), xlabel="x [px]", ylabel="y [px]")
     ax.set(title=result.task.video_path, aspect="equal")
     _legend(ax)
@@ -92,9 +81,9 @@ def plot_timeline(results: TrackingResults, video: str | os.PathLike[str], *, ax
 
     result = results.of(video)
     tracks, _ = by_track(result, results.config)
-    names = {obj_id: _name(rows) for obj_id, rows in tracks.groupby("obj_id")}
-    ax = _axes(ax, height=1 + 0.3 * len(names))
-    for place, (obj_id, rows) in enumerate(tracks.groupby("obj_id")):
+    tables = [rows for _, rows in tracks.groupby("obj_id")]
+    ax = _axes(ax, height=1 + 0.3 * len(tables))
+    for place, rows in enumerate(tables):
         color, times = color_of(rows["obj_id"].iloc[0]), rows["time_s"]
         ax.hlines(place, times.iloc[0], times.iloc[-1], color=color, linewidth=1, linestyle="dotted")
         spans = rows.groupby("span")["time_s"].agg(["first", "last"])
@@ -104,7 +93,7 @@ def plot_timeline(results: TrackingResults, video: str | os.PathLike[str], *, ax
         ax.plot(back, np.full(len(back), place), "k>", markersize=5)
         found = times[rows["detected"]]
         ax.plot(found, np.full(len(found), place + 0.3), "|", color="black", markersize=4)
-    ax.set_yticks(range(len(names)), labels=list(names.values()))
+    ax.set_yticks(range(len(tables)), labels=[_name(rows) for rows in tables])
     ax.set(xlabel="time [s]", title=result.task.video_path)
     ax.invert_yaxis()
     return ax
@@ -149,7 +138,7 @@ def _axes(ax: Axes | None, height: float | None = None) -> Axes:
         msg = "figures need matplotlib, which is not installed: pip install 'trackkit[notebook]'"
         raise ConfigError(msg) from error
     size = None if height is None else (8.0, min(height, 20.0))
-    axes: Any = plt.subplots(figsize=size, layout="constrained")[1]
+    axes: Axes = plt.figure(figsize=size, layout="constrained").subplots()
     return axes
 
 
