@@ -34,6 +34,7 @@ def sample_objects(frame_idx: int, ids: list[int], *, masks: bool = True) -> Tra
         detected=np.array([obj_id % 2 == 0 for obj_id in ids], np.bool_),
         areas=shape.sum((1, 2)).astype(np.int32) if masks else np.full(n, 20, np.int32),
         rles=tuple(encode_masks(shape)) if masks else None,
+        pred_ious=np.array([obj_id / 8 for obj_id in ids], np.float32) if masks else None,
     )
 
 

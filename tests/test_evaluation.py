@@ -44,7 +44,7 @@ def table(squares: Iterable[Square], *, masks: bool = True) -> pd.DataFrame:
         place = {"x": x1, "y": y1, "width": x2 - x1, "height": y2 - y1, "area_px": mask.sum()}
         row = {"frame_idx": frame_idx, "time_s": frame_idx / 10, "obj_id": obj_id, **place}
         rows.append(row | {"label": label[0] if label else "car", "mask_rle": counts})
-    columns = [name for name in TRACK_DTYPES if name not in ("video_path", "score", "detected")]
+    columns = [name for name in TRACK_DTYPES if name not in ("video_path", "score", "detected", "pred_iou")]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -61,7 +61,7 @@ def predicted(
     masks: bool = True,
 ) -> VideoResult:
     idx = np.array(list(frames), np.int32)
-    tracks = table(squares, masks=masks).assign(video_path=name, score=0.5, detected=True)
+    tracks = table(squares, masks=masks).assign(video_path=name, score=0.5, detected=True, pred_iou=np.nan)
     return VideoResult(
         task=VideoTask(name, "/videos/" + name),
         info=info(num_frames),
@@ -301,6 +301,7 @@ def test_real_masks_against_themselves_and_shifted(shared_dir: Path) -> None:
         rows["mask_rle"] = [rle.decode() for rle in encode_masks(np.array(masks))]
         rows[["x", "y", "width", "height"]] = real.rows[["x", "y", "width", "height"]]
         rows = rows.assign(video_path="car", label="car", score=1.0, area_px=1, detected=True, time_s=0.0)
+        rows["pred_iou"] = np.nan
         frames = real.frames, real.frames / 25
         size = VideoInfo(width, height, 25.0, len(real.frames), 1.6)
         tracks = rows[list(TRACK_DTYPES)].astype(TRACK_DTYPES)

@@ -31,6 +31,7 @@ def test_outlines_are_those_of_the_full_masks(size: tuple[int, int]) -> None:
     for key, outline in outlines.items():
         assert (decode_rle(outline.rle, *size) == masks[key]).all()
         assert outline.area == masks[key].sum()
+        assert outline.pred_iou == tracked.ious[key]
         assert (outline.xyxy == boxes_of_masks(masks[key : key + 1])[0]).all()
 
 

@@ -3,6 +3,9 @@
 Start with :func:`track` for one run, :class:`Session` for several, :func:`read_jsonl` for results on disk.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from trackkit.config import PRESETS, TrackConfig
 from trackkit.errors import (
     CheckpointError,
@@ -35,6 +38,10 @@ from trackkit.structures import (
 )
 from trackkit.tracking import track_video
 
+if TYPE_CHECKING:
+    from trackkit.display import contact_sheet, show_frame, show_video
+    from trackkit.plots import plot_stages, plot_timeline, plot_trajectories
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -64,9 +71,28 @@ __all__ = [
     "VideoTask",
     "VideoTimeout",
     "VideoWriteError",
+    "contact_sheet",
     "evaluate",
     "iter_jsonl",
+    "plot_stages",
+    "plot_timeline",
+    "plot_trajectories",
     "read_jsonl",
+    "show_frame",
+    "show_video",
     "track",
     "track_video",
 ]
+
+# What only a notebook needs is imported on first use.
+_LAZY = {
+    **dict.fromkeys(("contact_sheet", "show_frame", "show_video"), "trackkit.display"),
+    **dict.fromkeys(("plot_stages", "plot_timeline", "plot_trajectories"), "trackkit.plots"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

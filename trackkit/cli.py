@@ -326,7 +326,8 @@ def _eval(options: argparse.Namespace, console: Console) -> int:
 
 
 def _demo(options: argparse.Namespace, console: Console) -> int:
-    from trackkit.demo import DemoFiles, demo_config, make_demo_videos, write_contact_sheet
+    from trackkit.demo import DemoFiles, demo_config, make_demo_videos
+    from trackkit.display import contact_sheet
 
     files = DemoFiles.under(Path(options.output_dir))
     console.print("making three videos ...")
@@ -335,7 +336,7 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
     files.jsonl.unlink(missing_ok=True)
     with Job(videos, demo_config(), output_jsonl=files.jsonl, output_video_dir=files.annotated) as job:
         code = _run(job, {"device": "cpu", "num_workers": options.num_workers}, console)
-    write_contact_sheet(read_jsonl(files.jsonl), files.contact_sheet)
+    contact_sheet(read_jsonl(files.jsonl)).save(files.contact_sheet)
     console.print("\nLook at them:")
     for path, what in (
         (files.contact_sheet, "frames of every video"),

@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image as PillowImage
-
 from trackkit.config import TrackConfig
 from trackkit.datasets import make_natural_scene, write_dataset
-from trackkit.render import contact_sheet
-from trackkit.results import TrackingResults
-from trackkit.structures import VideoFailure
-from trackkit.video import VideoReader
 
 DEMO_CLASSES = ("red circle", "blue square", "yellow star", "green triangle")
 DEMO_PROMPT = ". ".join(DEMO_CLASSES) + "."
@@ -29,7 +22,7 @@ class DemoFiles:
         ground_truth: What there is to be seen in them, for ``trackkit eval``.
         jsonl: The results.
         annotated: Folder of the annotated videos.
-        contact_sheet: PNG with frames of every annotated video.
+        contact_sheet: PNG with annotated frames of every video.
     """
 
     videos: Path
@@ -64,18 +57,3 @@ def make_demo_videos(folder: Path) -> list[Path]:
     }
     write_dataset(scenes, folder)
     return [folder / f"{name}.mp4" for name in scenes]
-
-
-def write_contact_sheet(results: TrackingResults, path: Path, columns: int = 4) -> None:
-    """A PNG with frames of every annotated video, a row each, evenly spread over its length."""
-    rows = []
-    for result in sorted(results.outcomes, key=lambda outcome: outcome.task.video_path):
-        if isinstance(result, VideoFailure) or result.task.output_video is None:
-            continue
-        frames, objects = len(result.frames[0]), result.tracks["obj_id"].nunique()
-        wanted = set(np.linspace(0, frames - 1, columns + 2).round().astype(int)[1:-1].tolist())
-        with VideoReader(result.task.output_video) as reader:
-            images = [frame.image for frame in reader if frame.idx in wanted]
-        title = f"{Path(result.task.video_path).name}: {objects} objects in {frames} frames"
-        rows.append((title, images))
-    PillowImage.fromarray(contact_sheet(rows)).save(path)

@@ -20,12 +20,19 @@ import pandas as pd
 from trackkit.errors import ConfigError
 from trackkit.ground_truth import VideoTruth, read_ground_truth, video_names
 from trackkit.jsonl import iter_jsonl, write_whole
-from trackkit.metrics import Metrics, frame_pairs, shares
-from trackkit.results import TrackingResults
+from trackkit.metrics import Metrics, frame_pairs, shares, track_ious
+from trackkit.results import TrackingResults, concat_tables
 from trackkit.structures import VideoResult
 
 SIMILARITIES = ("mask", "box")
 COUNTS = ("frames", "objects", "id_switches")
+TRACK_IOU_DTYPES = {
+    "video_path": "str",
+    "obj_id": "int64",
+    "truth_id": "Int64",  # missing where the track fits no object
+    "rows": "int64",
+    "iou": "float64",
+}
 
 _Pair: TypeAlias = tuple[VideoTruth, VideoResult | None]
 
@@ -56,6 +63,9 @@ class Evaluation:
         videos: One row per video.
         overall: Of all videos together, as TrackEval combines them: no mean of the rows, but counts are
             summed before ratios are taken, AssA is weighted by matches, and J and F are means over objects.
+        tracks: One row per predicted track: ``video_path``, ``obj_id``, its ``rows`` in the evaluated frames,
+            ``iou``, its mean similarity over them with the one object that it fits best, and ``truth_id``,
+            that object; see :func:`trackkit.metrics.track_ious`.
         by: What similarity was of: ``"mask"`` or ``"box"``.
         options: The other options of the evaluation.
         notes: What the reader should know: videos without predictions or without ground truth, ...
@@ -63,6 +73,7 @@ class Evaluation:
 
     videos: pd.DataFrame
     overall: pd.Series[Any]
+    tracks: pd.DataFrame
     by: str
     options: dict[str, Any]
     notes: tuple[str, ...] = ()
@@ -155,7 +166,7 @@ def evaluate(
     pairs, notes = _pair(read_ground_truth(ground_truth, format), results)
     by = _similarity(pairs, by)
     notes += [] if ignore_labels else _label_notes(pairs)
-    rows, found = [], []
+    rows, found, tracks = [], [], []
     for truth, result in pairs:
         if result is not None:
             truth = truth.in_video(result.info.num_frames)
@@ -165,6 +176,8 @@ def evaluate(
         notes += frame_notes
         objects = np.unique([obj for frame in frames for obj in frame.counted_truth.ids])
         found.append(metrics.measure(frames, masks=by == "mask"))
+        if result is not None:
+            tracks.append(track_ious(frames).assign(video_path=result.task.video_path))
         rows.append(
             {"video": truth.name, "frames": len(frames), "objects": len(objects), **shares(found[-1])}
         )
@@ -174,6 +187,7 @@ def evaluate(
     return Evaluation(
         videos=videos,
         overall=pd.Series(overall, dtype=object),
+        tracks=concat_tables(tracks, TRACK_IOU_DTYPES),
         by=by,
         options={"ignore_labels": ignore_labels, "min_visibility": min_visibility},
         notes=tuple(notes),

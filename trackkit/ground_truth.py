@@ -53,6 +53,7 @@ ROW_DTYPES: dict[str, str] = {
     "ignored": "bool",  # neither to be found nor wrong to find
 }
 _DEFAULTS = {"label": None, "mask_rle": None, "visibility": 1.0, "ignored": False}
+_CERTAIN = {"score": 1.0, "detected": True, "pred_iou": np.nan}  # what predictions have beyond that
 _Row: TypeAlias = dict[str, Any]
 
 
@@ -213,7 +214,7 @@ def write_ground_truth(
         result = VideoResult(
             task=VideoTask(name, str(Path(name).absolute())),
             info=info,
-            tracks=rows.assign(video_path=name, score=1.0, detected=True).astype(TRACK_DTYPES),
+            tracks=rows.assign(**_CERTAIN, video_path=name).astype(TRACK_DTYPES),
             frames=(frames, frames / info.fps),
             process_fps=info.fps,
             seconds={"total": 0.0},

@@ -6,6 +6,7 @@ Two layouts, told apart by their keys::
     objects:  {video_path, text_prompt, video_info, objects: [{obj_id, label, frames: [...]}], ...}
 
 Boxes are ``[x, y, w, h]`` in source pixels; masks are COCO RLE ``{"size": [height, width], "counts": str}``.
+An object of SAM 2 has the ``pred_iou`` of its mask; files of before it was written lack it.
 In ground truth an object may have its ``visibility`` in a frame, the visible share.
 Failed videos go to ``<name>.failures.jsonl`` beside it.
 """
@@ -72,15 +73,17 @@ def _rows(result: VideoResult) -> Iterator[tuple[int, float, int, str, dict[str,
     """``(frame_idx, time_s, obj_id, label, what an object has in a frame)`` of every row."""
     tracks, size = result.tracks, [result.info.height, result.info.width]
     boxes = np.ascontiguousarray(tracks[["x", "y", "width", "height"]].to_numpy(np.float32))
-    scores = tracks["score"].to_numpy()
+    scores, pred_ious = tracks["score"].to_numpy(), tracks["pred_iou"].to_numpy()
     columns = (tracks[name].tolist() for name in ("frame_idx", "time_s", "obj_id", "label", "detected"))
     masks = [None] * len(tracks) if tracks["mask_rle"].isna().all() else tracks["mask_rle"].tolist()
     # Ground truth may say how much of an object can be seen; results do not know it.
     shares = tracks["visibility"].tolist() if "visibility" in tracks else [None] * len(tracks)
-    for frame_idx, time_s, obj_id, label, detected, box, score, counts, share in zip(
-        *columns, boxes, scores, masks, shares, strict=True
+    for frame_idx, time_s, obj_id, label, detected, box, score, pred_iou, counts, share in zip(
+        *columns, boxes, scores, pred_ious, masks, shares, strict=True
     ):
         entry: dict[str, Any] = {"bbox": box, "score": score, "detected": detected}
+        if not np.isnan(pred_iou):
+            entry["pred_iou"] = pred_iou
         if counts is not None:
             entry["segmentation"] = {"size": size, "counts": counts}
         if share is not None:
@@ -218,6 +221,7 @@ def _tracks(data: dict[str, Any], classes: tuple[str, ...], rows: list[tuple[Any
         **dict(zip(("x", "y", "width", "height"), boxes.T, strict=True)),
         "area_px": areas,
         "detected": [entry["detected"] for entry in entries],
+        "pred_iou": [entry.get("pred_iou", np.nan) for entry in entries],
         "mask_rle": counts,
     }
     if any("visibility" in entry for entry in entries):

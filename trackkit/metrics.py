@@ -18,7 +18,7 @@ import pandas as pd
 from trackkit.errors import ConfigError, ResultsError
 from trackkit.geometry import box_iou, decode_rle, encode_masks, rle_areas, rle_iou
 from trackkit.ground_truth import VideoTruth
-from trackkit.results import TRACK_DTYPES, empty_frame
+from trackkit.results import TRACK_DTYPES, concat_tables, empty_frame
 from trackkit.structures import Boxes, VideoResult
 
 MATCH = 0.5  # similarity from which a prediction is right, as in MOTChallenge
@@ -121,6 +121,32 @@ def frame_pairs(
             theirs = _outside(theirs, truth.void[idx], truth.size)
         pairs.append(_frame_pair(mine, theirs, ignored_truth, truth.size if masks else None))
     return pairs, notes
+
+
+def track_ious(frames: Sequence[FramePair]) -> pd.DataFrame:
+    """How right each predicted track of a video is: ``obj_id``, ``truth_id``, ``rows``, ``iou``.
+
+    ``truth_id`` is the one object of the ground truth that the track fits best, ``iou`` the mean similarity
+    with it over all ``rows`` of the track in these frames. A track that goes over to another object is wrong
+    from there on; frames in which it is missing cost nothing. ``truth_id`` is missing where it fits none.
+    """
+    found = np.concatenate([np.zeros(0, np.int64), *(pair.found.ids for pair in frames)])
+    tables = [
+        pd.DataFrame(
+            {
+                "obj_id": np.tile(pair.found.ids, len(pair.truth.ids)),
+                "truth_id": np.repeat(pair.truth.ids, len(pair.found.ids)),
+                "iou": pair.similarity.ravel(),
+            }
+        )
+        for pair in frames
+    ]
+    summed = concat_tables(tables, {"obj_id": "int64", "truth_id": "int64", "iou": "float64"})
+    summed = summed.groupby(["obj_id", "truth_id"], as_index=False)["iou"].sum()
+    best = summed[summed["iou"] > 0].sort_values("iou", kind="stable").drop_duplicates("obj_id", keep="last")
+    ids, rows = np.unique(found, return_counts=True)
+    table = pd.DataFrame({"obj_id": ids, "rows": rows}).merge(best, on="obj_id", how="left").astype({"truth_id": "Int64"})
+    return table.assign(iou=(table["iou"] / table["rows"]).fillna(0.0))
 
 
 def _by_frame(rows: pd.DataFrame, ignore_labels: bool) -> dict[int, tuple[Objects, npt.NDArray[np.bool_]]]:

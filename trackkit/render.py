@@ -22,6 +22,11 @@ _HEX = (
 )  # fmt: skip
 
 
+def color_of(obj_id: int) -> str:
+    """The colour in which an object is drawn, ``#rrggbb``."""
+    return _HEX[obj_id % len(_HEX)]
+
+
 def draw(objects: TrackedObjects) -> Image:
     """An annotated copy of the frame: masks, boxes, and labels such as ``red cup #3 0.87``.
 
@@ -106,7 +111,7 @@ def contact_sheet(
     cell = (width - gap * (columns + 1)) // columns
     strips = []
     for title, images in rows:
-        cells = [_fit(image, cell) for image in images]
+        cells = [PillowImage.fromarray(fit(image, cell)) for image in images]
         height = title_height + max((each.height for each in cells), default=0) + gap
         strip = PillowImage.new("RGB", (width, height), background)
         ImageDraw.Draw(strip).text((gap, title_height / 2), title, ink, font, anchor="lm")
@@ -116,7 +121,10 @@ def contact_sheet(
     return np.concatenate(strips) if strips else np.zeros((0, width, 3), np.uint8)
 
 
-def _fit(image: Image, width: int) -> PillowImage.Image:
+def fit(image: Image, width: int) -> Image:
+    """The image scaled to that width, RGB ``uint8 (H, width, 3)``."""
     height = max(round(image.shape[0] * width / image.shape[1]), 1)
+    if image.shape[:2] == (height, width):
+        return image
     shrink = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
-    return PillowImage.fromarray(cv2.resize(image, (width, height), interpolation=shrink))
+    return np.asarray(cv2.resize(image, (width, height), interpolation=shrink), np.uint8)

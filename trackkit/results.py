@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +16,12 @@ from pandas.api.types import union_categoricals
 
 from trackkit.clock import STAGES
 from trackkit.config import TrackConfig
-from trackkit.errors import VideoDecodeError
-from trackkit.structures import TrackedObjects, VideoFailure, VideoResult
+from trackkit.errors import ResultsError, VideoDecodeError
+from trackkit.structures import Frame, TrackedObjects, VideoFailure, VideoResult, VideoTask
+from trackkit.trust import EVENT_DTYPES, TRUST_DTYPES, track_events, track_trust
+
+if TYPE_CHECKING:
+    from trackkit.display import Review
 
 TRACK_DTYPES: dict[str, str] = {
     "video_path": "category",
@@ -30,6 +36,7 @@ TRACK_DTYPES: dict[str, str] = {
     "height": "float32",
     "area_px": "int32",  # pixels of the mask; of the box where there is no mask
     "detected": "bool",  # matched to a detection in this frame, not only propagated
+    "pred_iou": "float32",  # IoU that SAM 2 expects of its mask and the object; missing with other trackers
     "mask_rle": "str",  # compressed COCO RLE counts of the full frame; missing where there is no mask
 }
 
@@ -82,6 +89,7 @@ class TrackTable:
             "xyxy": array("f"),
             "area_px": array("i"),
             "detected": array("b"),
+            "pred_iou": array("f"),
         }
         self._rles = bytearray()
         self._rle_ends = array("q", [0])
@@ -101,6 +109,8 @@ class TrackTable:
         columns["xyxy"].frombytes(np.ascontiguousarray(objects.xyxy, np.float32).tobytes())
         columns["area_px"].frombytes(np.ascontiguousarray(objects.areas, np.int32).tobytes())
         columns["detected"].frombytes(np.ascontiguousarray(objects.detected, np.int8).tobytes())
+        pred_ious = np.full(n, np.nan) if objects.pred_ious is None else objects.pred_ious
+        columns["pred_iou"].frombytes(np.ascontiguousarray(pred_ious, np.float32).tobytes())
         if objects.rles is None:
             self._has_masks = self._has_masks and n == 0
         else:
@@ -125,9 +135,31 @@ class TrackTable:
                 **{"x": x.copy(), "y": y.copy(), "width": x2 - x, "height": y2 - y},
                 "area_px": column["area_px"].copy(),
                 "detected": column["detected"].astype(bool),
+                "pred_iou": column["pred_iou"].copy(),
                 "mask_rle": pd.array(rles, dtype="str"),
             }
         )
+
+
+def objects_in(rows: pd.DataFrame, frame: Frame) -> TrackedObjects:
+    """The objects of one frame, from its rows of ``tracks``: the inverse of :meth:`TrackTable.add`.
+
+    Example:
+        >>> annotated = draw(objects_in(tracks[tracks.frame_idx == frame.idx], frame))  # doctest: +SKIP
+    """
+    xywh = rows[["x", "y", "width", "height"]].to_numpy(np.float32)
+    has_masks = bool(rows["mask_rle"].notna().all())
+    return TrackedObjects(
+        frame=frame,
+        obj_ids=rows["obj_id"].to_numpy(np.int32),
+        xyxy=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
+        scores=rows["score"].to_numpy(np.float32),
+        labels=tuple(rows["label"]),
+        detected=rows["detected"].to_numpy(np.bool_),
+        areas=rows["area_px"].to_numpy(np.int32),
+        rles=tuple(counts.encode() for counts in rows["mask_rle"]) if has_masks else None,
+        pred_ious=rows["pred_iou"].to_numpy(np.float32),
+    )
 
 
 def empty_frame(dtypes: dict[str, str]) -> pd.DataFrame:
@@ -135,14 +167,15 @@ def empty_frame(dtypes: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes.items()})
 
 
-def concat_tracks(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """One table out of those of several videos; categories are united."""
+def concat_tables(tables: Iterable[pd.DataFrame], dtypes: dict[str, str]) -> pd.DataFrame:
+    """One table out of those of several videos, with these columns; categories are united."""
     filled = [table for table in tables if len(table)]
     if not filled:
-        return empty_frame(TRACK_DTYPES)
-    united = {name: union_categoricals([table[name] for table in filled]) for name in ("video_path", "label")}
-    rest = pd.concat([table.drop(columns=list(united)) for table in filled], ignore_index=True)
-    return rest.assign(**united)[list(TRACK_DTYPES)]
+        return empty_frame(dtypes)
+    categorical = [name for name, dtype in dtypes.items() if dtype == "category"]
+    united = {name: union_categoricals([table[name] for table in filled]) for name in categorical}
+    rest = pd.concat([table.drop(columns=categorical) for table in filled], ignore_index=True)
+    return rest.assign(**united)[list(dtypes)]
 
 
 def video_row(result: VideoResult | VideoFailure) -> dict[str, Any]:
@@ -228,7 +261,7 @@ class TrackingResults:
     @cached_property
     def tracks(self) -> pd.DataFrame:
         """One row per visible object and processed frame."""
-        return concat_tracks(outcome.tracks for outcome in self.outcomes if isinstance(outcome, VideoResult))
+        return self._of_every_video(lambda result, config: result.tracks, TRACK_DTYPES)
 
     @cached_property
     def videos(self) -> pd.DataFrame:
@@ -240,6 +273,70 @@ class TrackingResults:
         """One row per video that failed or is truncated."""
         failures = [failure for failure in map(failure_of, self.outcomes) if failure is not None]
         return _frame([failure_row(failure) for failure in failures], FAILURE_DTYPES)
+
+    @cached_property
+    def trust(self) -> pd.DataFrame:
+        """One row per track: how far it can be trusted, and why; see :func:`trackkit.trust.track_trust`."""
+        return self._of_every_video(track_trust, TRUST_DTYPES)
+
+    @cached_property
+    def events(self) -> pd.DataFrame:
+        """What happens to the tracks: born, lost, recovered, ended, suspected switch.
+
+        Each is defined in :func:`trackkit.trust.track_events`.
+        """
+        return self._of_every_video(track_events, EVENT_DTYPES)
+
+    def of(self, video: str | os.PathLike[str]) -> VideoResult:
+        """The result of one video.
+
+        Args:
+            video: Its path as in the results, its absolute path or, where no other video has the same, its
+                file name with or without extension.
+
+        Raises:
+            ResultsError: It is not in the results, it failed, or several have that name.
+        """
+        name = os.fspath(video)
+        tests: tuple[Callable[[VideoTask], bool], ...] = (
+            lambda task: task.video_path == name,
+            lambda task: task.source == os.path.abspath(name),  # noqa: PTH100 - as make_task does
+            lambda task: name in (Path(task.video_path).name, Path(task.video_path).stem),
+        )
+        found = next(filter(None, ([o for o in self.outcomes if test(o.task)] for test in tests)), [])
+        if len(found) == 1 and isinstance(found[0], VideoResult):
+            return found[0]
+        known = found or self.outcomes
+        paths = ", ".join(outcome.task.video_path for outcome in known[:5])
+        reason = "is the name of several videos" if found else "is not in the results"
+        if len(found) == 1 and isinstance(found[0], VideoFailure):
+            reason = f"failed ({found[0].error_type}: {found[0].message})"
+        msg = f"{name} {reason}; expected one that was tracked, of {paths}{', ...' * (len(known) > 5)}"
+        raise ResultsError(msg)
+
+    def review(self, n: int = 12) -> Review:
+        """The tracks that are least to be trusted, the worst first, in pictures.
+
+        A notebook shows each in its first, its worst and its last frame; ``.tracks`` is the table. The source
+        videos are read for it; where one is gone, ``.notes`` says so.
+
+        Args:
+            n: So many tracks at most.
+        """
+        from trackkit.display import review  # needed in notebooks only
+
+        return review(self, n)
+
+    def _of_every_video(
+        self, make: Callable[[VideoResult, TrackConfig], pd.DataFrame], dtypes: dict[str, str]
+    ) -> pd.DataFrame:
+        tables = [make(outcome, self.config) for outcome in self.outcomes if isinstance(outcome, VideoResult)]
+        return concat_tables(tables, dtypes)
+
+    def _repr_html_(self) -> str:
+        from trackkit.display import results_html
+
+        return results_html(self)
 
     def __len__(self) -> int:
         return len(self.outcomes)

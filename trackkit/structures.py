@@ -99,6 +99,8 @@ class TrackedObjects:
         detected: ``bool (N,)``, whether a detection was matched in this very frame.
         areas: ``int32 (N,)``, pixels of the mask; of the box where there is no mask.
         rles: ``N`` compressed COCO RLE counts of full-frame masks, or None where the tracker has boxes only.
+        pred_ious: ``float32 (N,)``, the IoU that the model expects of its mask and the object, 0 to 1; None
+            where the tracker expects nothing.
     """
 
     frame: Frame
@@ -109,6 +111,7 @@ class TrackedObjects:
     detected: npt.NDArray[np.bool_]
     areas: npt.NDArray[np.int32]
     rles: tuple[bytes, ...] | None = None
+    pred_ious: npt.NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -169,6 +172,11 @@ class VideoResult:
     gpu: str | None = None
     truncated: str | None = None
     warnings: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        from trackkit.display import video_html  # needed in notebooks only
+
+        return video_html(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -25,11 +26,13 @@ class Outline(NamedTuple):
         rle: Compressed COCO counts of the full frame.
         xyxy: ``float32 (4,)``, its tight box.
         area: Pixels.
+        pred_iou: The IoU that SAM 2 predicts for it; NaN for one that is not SAM 2's.
     """
 
     rle: bytes
     xyxy: npt.NDArray[np.float32]
     area: int
+    pred_iou: float = math.nan
 
 
 def outlines_of(masks: BinaryMasks, bounds: Bounds | None = None) -> list[Outline | None]:
@@ -57,18 +60,22 @@ def visible_outlines(propagation: Propagation, clock: StageClock) -> dict[int, O
     with torch.inference_mode():
         inside = propagation.low_res[:, 0] > 0
         side = inside.shape[-1]
-        facts = (
-            torch.cat([propagation.obj_scores[:, None] > 0, inside.any(1), inside.any(2)], 1).cpu().numpy()
-        )
-    visible = np.flatnonzero(facts[:, 0] & facts[:, 1:].any(1))
+        numbers = torch.stack([propagation.obj_scores, propagation.ious], 1)
+        found = torch.cat([numbers, inside.any(1), inside.any(2)], 1).cpu().numpy()  # one copy to the host
+    scores, ious, facts = found[:, 0], found[:, 1], found[:, 2:] > 0
+    visible = np.flatnonzero((scores > 0) & facts.any(1))
     if not len(visible):
         return {}
     keys = [propagation.obj_ids[i] for i in visible]
-    facts = facts[visible, 1:]
+    facts, pred_ious = facts[visible], ious[visible].tolist()
     bounds = _bounds(facts[:, :side], facts[:, side:], *propagation.video_size)
     with clock("encode"):  # not before: the first copy to the host waits for the model
         outlines = outlines_of(propagation.select(keys).masks(), bounds)
-    return {key: outline for key, outline in zip(keys, outlines, strict=True) if outline is not None}
+    return {
+        key: outline._replace(pred_iou=pred_iou)
+        for key, outline, pred_iou in zip(keys, outlines, pred_ious, strict=True)
+        if outline is not None
+    }
 
 
 def _bounds(columns: npt.NDArray[np.bool_], rows: npt.NDArray[np.bool_], height: int, width: int) -> Bounds:

@@ -120,4 +120,5 @@ class Window:
             detected=np.array([rows[i].detected for i in ids], np.bool_),
             areas=np.array([outline.area for outline in outlines], np.int32),
             rles=tuple(outline.rle for outline in outlines),
+            pred_ious=np.array([outline.pred_iou for outline in outlines], np.float32),
         )
