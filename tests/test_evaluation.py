@@ -90,6 +90,19 @@ def mot(path: Path, squares: Iterable[tuple[int, ...]], tail: str = "") -> Path:
 
 
 @pytest.mark.parametrize("by", ["mask", "box"])
+def test_how_right_each_track_is(truth: Path, by: str) -> None:
+    goes_over = [(t, 10, 5, 5) for t in range(3)] + [(3, 10, 40, 20)]
+    found = [*goes_over, (0, 20, 40, 20), (1, 20, 40, 20), (0, 30, 20, 28)]
+    tracks = tk.evaluate(results(predicted(found)), truth, by=by).tracks
+    assert tracks["video_path"].tolist() == ["car.mp4"] * 3
+    assert tracks["obj_id"].tolist() == [10, 20, 30]
+    assert tracks["rows"].tolist() == [4, 2, 1]
+    assert tracks["iou"].tolist() == [0.75, 1.0, 0.0]
+    assert tracks["truth_id"].tolist() == [1, 2, pd.NA]
+    assert len(tk.evaluate(results(predicted([])), truth, by="box").tracks) == 0
+
+
+@pytest.mark.parametrize("by", ["mask", "box"])
 def test_perfect_predictions(truth: Path, by: str) -> None:
     # Ids and order do not matter.
     found = results(predicted([(t, 9 - k, x, y) for t, k, x, y in reversed(STILL)]))  # type: ignore[misc]

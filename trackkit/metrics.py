@@ -142,10 +142,14 @@ def track_ious(frames: Sequence[FramePair]) -> pd.DataFrame:
         for pair in frames
     ]
     summed = concat_tables(tables, {"obj_id": "int64", "truth_id": "int64", "iou": "float64"})
-    summed = summed.groupby(["obj_id", "truth_id"], as_index=False)["iou"].sum()
+    summed = summed.groupby(["obj_id", "truth_id"], as_index=False).agg({"iou": "sum"})
     best = summed[summed["iou"] > 0].sort_values("iou", kind="stable").drop_duplicates("obj_id", keep="last")
     ids, rows = np.unique(found, return_counts=True)
-    table = pd.DataFrame({"obj_id": ids, "rows": rows}).merge(best, on="obj_id", how="left").astype({"truth_id": "Int64"})
+    table = (
+        pd.DataFrame({"obj_id": ids, "rows": rows})
+        .merge(best, on="obj_id", how="left")
+        .astype({"truth_id": "Int64"})
+    )
     return table.assign(iou=(table["iou"] / table["rows"]).fillna(0.0))
 
 
