@@ -19,6 +19,7 @@ from trackkit.errors import (
     VideoWriteError,
 )
 from trackkit.evaluation import Evaluation, evaluate
+from trackkit.export import Exported, export_results
 from trackkit.job import Job
 from trackkit.jsonl import iter_jsonl, read_jsonl
 from trackkit.results import TrackingResults
@@ -44,6 +45,7 @@ __all__ = [
     "ConfigError",
     "Detections",
     "Evaluation",
+    "Exported",
     "Frame",
     "Job",
     "Progress",
@@ -65,6 +67,7 @@ __all__ = [
     "VideoTimeout",
     "VideoWriteError",
     "evaluate",
+    "export_results",
     "iter_jsonl",
     "read_jsonl",
     "track",

@@ -15,6 +15,7 @@ from pandas.api.types import union_categoricals
 from trackkit.clock import STAGES
 from trackkit.config import TrackConfig
 from trackkit.errors import VideoDecodeError
+from trackkit.export_methods import ExportMethods
 from trackkit.structures import TrackedObjects, VideoFailure, VideoResult
 
 TRACK_DTYPES: dict[str, str] = {
@@ -206,7 +207,7 @@ def _frame(rows: list[dict[str, Any]], dtypes: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(dtypes)).astype(dtypes)
 
 
-class TrackingResults:
+class TrackingResults(ExportMethods):
     """What a run found.
 
     Args:
