@@ -33,7 +33,7 @@ def add_export(commands: _SubParsersAction[argparse.ArgumentParser]) -> None:
     add(
         "--with-frames",
         action="store_true",
-        help="write the processed frames, too: PATH_frames/<video>/<frame_idx>.jpg",
+        help="write the processed frames, too: PATH_frames/<video>/<frame_idx>.jpg, PATH without a suffix",
     )
     parser.set_defaults(command=_export)
 

@@ -208,7 +208,6 @@ def _from_jsonl(path: Path) -> _Source:
         msg = f"{path} holds no results"
         raise ResultsError(msg)
     wanted = set(last.values())
-
     return _Source(
         names=dataset_names(last),
         classes=tuple(classes),

@@ -32,8 +32,6 @@ from trackkit.jsonl import object_rows
 from trackkit.results import TRACK_DTYPES, empty_frame
 from trackkit.structures import VideoResult
 
-_CHUNK_ROWS = 10_000
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Video:
