@@ -37,7 +37,7 @@ DATUMARO = "datumaro==1.13.12"
 
 
 def video(source: str, frames: dict[int, list[int]], *, masks: bool = True) -> VideoResult:
-    """A video of which every second frame was processed; objects overlap where one id is even, the other odd."""
+    """A video of which every second frame was processed; an odd and an even id may overlap."""
     table = TrackTable(source[1:], CONFIG.classes)
     for frame_idx, ids in frames.items():
         table.add(sample_objects(frame_idx, ids, masks=masks))
