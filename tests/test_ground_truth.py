@@ -219,7 +219,6 @@ def test_what_is_no_ground_truth(tmp_path: Path) -> None:
     assert "choose one of" in complaint(tmp_path / "empty", ConfigError, "xml")
     for name, text, message in (
         ("a.csv", "1", "--format"),
-        ("a.txt", "", "no MOTChallenge file"),
         ("a.txt", "frame,id\n", "no MOTChallenge file"),
         ("a.txt", "0,1,2,2,2,2\n", "frames from 0"),
         ("a.txt", "1,1,2,2\n", "4 columns"),

@@ -22,6 +22,7 @@ from trackkit.errors import (
     VideoWriteError,
 )
 from trackkit.evaluation import Evaluation, evaluate
+from trackkit.export import Exported, export_results
 from trackkit.job import Job
 from trackkit.jsonl import iter_jsonl, read_jsonl
 from trackkit.results import TrackingResults
@@ -51,6 +52,7 @@ __all__ = [
     "ConfigError",
     "Detections",
     "Evaluation",
+    "Exported",
     "Frame",
     "Job",
     "Progress",
@@ -73,6 +75,7 @@ __all__ = [
     "VideoWriteError",
     "contact_sheet",
     "evaluate",
+    "export_results",
     "iter_jsonl",
     "plot_stages",
     "plot_timeline",

@@ -1,4 +1,4 @@
-"""The command line: ``trackkit track``, ``status``, ``eval``, ``demo``, ``models``, ``doctor``.
+"""The command line: ``trackkit track``, ``status``, ``eval``, ``export``, ``demo``, ``models``, ``doctor``.
 
 Exit codes: 0 all videos are done, 1 some failed or the run broke off, 2 the command cannot work as given,
 130 Ctrl-C, 143 SIGTERM.
@@ -17,6 +17,7 @@ from rich.table import Table
 
 from trackkit import __version__
 from trackkit.checkpoints import fetch_model, list_models
+from trackkit.cli_export import add_export
 from trackkit.cluster import tls_security
 from trackkit.config import DTYPES, MEMORIES, PRESETS, TrackConfig
 from trackkit.detectors import detector_names
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_eval_options(evaluation)
     evaluation.set_defaults(command=_eval)
+    add_export(commands)
     about = "say what is done, failed and left, and how fast it goes"
     status = commands.add_parser("status", help=about, description=f"{about.capitalize()}.")
     status.add_argument("output_jsonl", metavar="FILE", help="the --output-jsonl of the run")

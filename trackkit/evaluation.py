@@ -202,7 +202,7 @@ def _pair(truths: Sequence[VideoTruth], results: Sequence[VideoResult]) -> tuple
     pairs: list[_Pair] = []
     for truth in truths:
         found = [result for result in results if result.task.video_path == truth.name]
-        found = found or [r for r in results if video_names(r.task.video_path) & truth.names]
+        found = found or [r for r in results if video_names(r.task) & truth.names]
         if len(found) > 1:
             paths = ", ".join(result.task.video_path for result in found)
             msg = f"ground truth {truth.name} may be of {paths}: expected one; rename, or evaluate them apart"

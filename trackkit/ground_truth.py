@@ -36,6 +36,7 @@ from trackkit.geometry import boxes_of_masks, encode_masks
 from trackkit.jsonl import encode_result, iter_jsonl, write_whole
 from trackkit.results import TRACK_DTYPES
 from trackkit.structures import VideoInfo, VideoResult, VideoTask
+from trackkit.video_list import safe_stem, unique_stem
 
 FORMATS = ("jsonl", "mot", "davis", "youtube-vis")
 VOID = 255
@@ -96,19 +97,23 @@ class VideoTruth:
         )
 
 
-def video_names(video_path: str) -> frozenset[str]:
-    """The names of a video: ``a/car.mp4`` is ``car.mp4`` and ``car``; a folder's name may have a dot."""
-    return frozenset((Path(video_path).name, Path(video_path).stem))
+def video_names(task: VideoTask) -> frozenset[str]:
+    """The names of a video: ``a/my car.mp4`` is ``my car.mp4``, ``my car``, and what exports call it.
+
+    A folder's name may have a dot.
+    """
+    path, source = Path(task.video_path), task.source
+    return frozenset((path.name, path.stem, safe_stem(source), unique_stem(source)))
 
 
 def read_ground_truth(path: str | os.PathLike[str], format: str | None = None) -> list[VideoTruth]:
     """Read the ground truth of one or of many videos.
 
     ``mot``: frames count from 1 and become 0-based; boxes are taken as they are. The 7th column is a flag, 0
-    makes a row ignored; the 9th, of files with exactly nine, is the visibility. ``davis``: the number of an
-    image is that of its frame (but see :meth:`VideoTruth.in_video`); 0 is background and 255 void, except
-    that gray images of a video with no values but these show one object, as in DAVIS 2016.
-    ``youtube-vis``: what is ``iscrowd`` is ignored.
+    makes a row ignored; the 9th, of files with exactly nine, is the visibility; an empty file has no objects.
+    ``davis``: the number of an image is that of its frame (but see :meth:`VideoTruth.in_video`); 0 is
+    background and 255 void, except that gray images of a video with no values but these show one object, as
+    in DAVIS 2016. ``youtube-vis``: what is ``iscrowd`` is ignored.
 
     Args:
         path: A file or a folder.
@@ -182,7 +187,7 @@ def _read_jsonl(path: Path) -> Iterator[VideoTruth]:
             rows=_table(result.tracks),
             size=(result.info.height, result.info.width),
             frames=result.frames[0],
-            names=video_names(result.task.video_path),
+            names=video_names(result.task),
         )
 
 
@@ -240,6 +245,8 @@ def _mot_files(path: Path) -> list[tuple[str, Path]]:
 
 
 def _read_mot(name: str, file: Path) -> VideoTruth:
+    if file.stat().st_size == 0:
+        return VideoTruth(name, _table([]), names=frozenset([name]))
     try:
         table = pd.read_csv(file, header=None).to_numpy(np.float64)
     except (OSError, ValueError) as error:  # pandas' parser errors are ValueErrors

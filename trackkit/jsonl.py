@@ -13,9 +13,11 @@ Failed videos go to ``<name>.failures.jsonl`` beside it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -69,8 +71,12 @@ def encode_result(result: VideoResult, config: TrackConfig, layout: str = "frame
     return orjson.dumps(line, option=_OPTIONS)
 
 
-def _rows(result: VideoResult) -> Iterator[tuple[int, float, int, str, dict[str, Any]]]:
-    """``(frame_idx, time_s, obj_id, label, what an object has in a frame)`` of every row."""
+def object_rows(result: VideoResult) -> Iterator[tuple[int, float, int, str, dict[str, Any]]]:
+    """``(frame_idx, time_s, obj_id, label, what an object has in a frame)`` of every row of a result.
+
+    What it has is as in the file: ``bbox`` ``float32 (4,)``, ``score``, ``detected``, and ``segmentation``
+    where there are masks.
+    """
     tracks, size = result.tracks, [result.info.height, result.info.width]
     boxes = np.ascontiguousarray(tracks[["x", "y", "width", "height"]].to_numpy(np.float32))
     scores, pred_ious = tracks["score"].to_numpy(), tracks["pred_iou"].to_numpy()
@@ -96,14 +102,14 @@ def _frames_layout(result: VideoResult) -> dict[str, Any]:
         idx: {"frame_idx": idx, "time_s": time_s, "objects": []}
         for idx, time_s in zip(result.frames[0].tolist(), result.frames[1].tolist(), strict=True)
     }
-    for frame_idx, _, obj_id, label, entry in _rows(result):
+    for frame_idx, _, obj_id, label, entry in object_rows(result):
         frames[frame_idx]["objects"].append({"obj_id": obj_id, "label": label, **entry})
     return {"frames": list(frames.values())}
 
 
 def _objects_layout(result: VideoResult) -> dict[str, Any]:
     objects: dict[int, dict[str, Any]] = {}
-    for frame_idx, time_s, obj_id, label, entry in _rows(result):
+    for frame_idx, time_s, obj_id, label, entry in object_rows(result):
         track = objects.setdefault(obj_id, {"obj_id": obj_id, "label": label, "score": 0.0, "frames": []})
         track["score"] = max(track["score"], entry["score"])
         track["frames"].append({"frame_idx": frame_idx, "time_s": time_s, **entry})
@@ -297,7 +303,18 @@ def iter_jsonl(path: str | os.PathLike[str]) -> Iterator[tuple[VideoResult, Trac
     Raises:
         ResultsError: The file is missing or a line is cut; the message names the line.
     """
-    for number, line in numbered_lines(path):
+    yield from decode_lines(path, numbered_lines(path))
+
+
+def decode_lines(
+    path: str | os.PathLike[str], lines: Iterable[tuple[int, bytes]]
+) -> Iterator[tuple[VideoResult, TrackConfig]]:
+    """What stands in these numbered lines of a results file.
+
+    Raises:
+        ResultsError: A line is cut; the message names the line.
+    """
+    for number, line in lines:
         try:
             yield decode_line(line)
         except (ResultsError, ConfigError) as error:
@@ -325,11 +342,28 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         ResultsError: It cannot be written.
     """
+    with whole(path) as part:
+        part.write_bytes(data)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write a file, or a folder, that gets its name when it is whole, and is removed when it fails.
+
+    A file replaces one that is there; a folder replaces an empty one only.
+
+    Raises:
+        ResultsError: It cannot be written.
+    """
     part = path.with_name(f".trackkit-{secrets.token_hex(6)}.part")
     try:
-        part.write_bytes(data)
+        yield part
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
-        msg = f"{path} cannot be written ({error.strerror}): check the folder"
+        msg = f"{path} cannot be written ({error.strerror or error}): check the folder"
         raise ResultsError(msg) from None
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from pandas.api.types import union_categoricals
 from trackkit.clock import STAGES
 from trackkit.config import TrackConfig
 from trackkit.errors import ResultsError, VideoDecodeError
+from trackkit.export_methods import ExportMethods
 from trackkit.structures import Frame, TrackedObjects, VideoFailure, VideoResult, VideoTask
 from trackkit.trust import EVENT_DTYPES, TRUST_DTYPES, track_events, track_trust
 
@@ -239,7 +240,7 @@ def _frame(rows: list[dict[str, Any]], dtypes: dict[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(dtypes)).astype(dtypes)
 
 
-class TrackingResults:
+class TrackingResults(ExportMethods):
     """What a run found.
 
     Args:

@@ -7,6 +7,7 @@ import errno
 import logging
 import math
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -197,7 +198,7 @@ class VideoWriter:
 
 
 def remove_abandoned(folder: Path) -> int:
-    """Remove unfinished files that nobody has written to for a day: their processes were killed.
+    """Remove unfinished files and folders that nobody has written to for a day: their processes were killed.
 
     Returns:
         How many there were.
@@ -206,7 +207,7 @@ def remove_abandoned(folder: Path) -> int:
     for part in folder.glob(".trackkit-*.part"):
         with contextlib.suppress(FileNotFoundError):  # its process has just given it its name
             if time.time() - part.stat().st_mtime > _ABANDONED_S:
-                part.unlink()
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
                 removed += 1
     return removed
 
