@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -87,14 +88,19 @@ def test_the_page_shows_a_run_as_it_is(page: Any, tmp_path: Path) -> None:
         assert "No run yet" not in page.content()
 
 
-def test_without_a_dashboard_the_run_goes_on_and_says_so(tmp_path: Path) -> None:
+def test_without_bokeh_the_run_goes_on_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip = write_video(make_scene(0, num_frames=4, colors=("red",)), tmp_path / "clip.mp4")
-    with (
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
-        tk.Session(tk.TrackConfig.from_preset("color", "red"), cluster=cluster, device="cpu") as session,
-    ):
-        assert (session.track([clip]).videos["status"] == "ok").all()
-        assert session.dashboard is None
+    workers: dict[str, Any] = {"n_workers": 1, "threads_per_worker": 1, "processes": False}
+    config = tk.TrackConfig.from_preset("color", "red")
+    with LocalCluster(**workers, dashboard_address="127.0.0.1:0") as cluster:
+        monkeypatch.setitem(sys.modules, "distributed.dashboard.core", None)  # cannot be imported
+        with tk.Session(config, cluster=cluster, device="cpu") as session:
+            assert (session.track([clip]).videos["status"] == "ok").all()
+            assert session.dashboard is not None
+            assert session.dashboard.endswith("/status")
+            assert "bokeh cannot be used where the scheduler runs" in str(session.dashboard.note)
 
 
 def test_the_link_leads_to_where_the_user_sits(monkeypatch: pytest.MonkeyPatch) -> None:

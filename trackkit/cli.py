@@ -290,6 +290,8 @@ def _run(job: Job, session_options: dict[str, object], console: Console) -> int:
     with Session(job.config, **session_options) as session:  # type: ignore[arg-type]
         if session.dashboard:
             console.print(f"dashboard: {session.dashboard}", markup=False)
+            if session.dashboard.note:
+                console.print(f"note: {session.dashboard.note}", markup=False)
         run = RunState(**job.counts)
         try:
             with TerminalDisplay(console, run) as display:

@@ -12,7 +12,7 @@ from trackkit.run_state import RunState, WorkerState
 
 _COLORS = dict(zip(STAGES, ("#8d99ae", "#3d7eff", "#12b886", "#ffa94d", "#c855e8"), strict=True))
 _NUMBERS = ("frames", "objects", "frames/s")
-_WORKER = ("worker", "video", "frame", "frames/s", "objects", "time", "GPU memory", "done")
+_NOW = ("video", "frame", "frames/s", "objects")
 _DONE = ("done last", "frames", "objects", "frames/s", "worker")
 _STYLE = """<style>
 .tk-run { font: 13px/1.5 system-ui, sans-serif; margin: 4px 0 16px; }
@@ -26,7 +26,7 @@ _STYLE = """<style>
 .tk-run th, .tk-run td { text-align: left; padding: 2px 12px 2px 0; border: 0; vertical-align: middle; }
 .tk-run th { font-weight: 600; border-bottom: 1px solid #8886; }
 .tk-run .number { text-align: right; }
-.tk-run td .bar { width: 120px; }
+.tk-run td .bar { display: inline-flex; width: 120px; margin-right: 8px; }
 .tk-run .gone, .tk-run .note { opacity: 0.65; }
 .tk-run .key { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin: 0 4px 0 10px; }
 .tk-run .error { color: #e03131; max-width: 70em; overflow-wrap: anywhere; }
@@ -43,15 +43,20 @@ def run_html(run: RunState, alive: Collection[str] | None = None) -> str:
         run: What to show.
         alive: Names of the workers that are there; None where that is not known.
     """
-    names = sorted({*run.workers, *(alive or ())}, key=lambda name: (len(name), name))
+    columns = [
+        *("worker", *(_NOW if run.ended is None else ()), "time"),
+        *(["GPU memory"] if any(worker.peak_gpu_mb for worker in run.workers.values()) else []),
+        "done",
+    ]
+    here = run.workers.keys() if alive is None else alive
     rows = "".join(
-        _worker_row(run.workers.get(name, WorkerState(name)), alive is not None and name not in alive)
-        for name in names
+        _worker_row(run.workers.get(name, WorkerState(name)), columns, gone=name not in here)
+        for name in sorted({*run.workers, *here}, key=_natural)
     )
     keys = "".join(
         f'<span class="key" style="background: {color}"></span>{stage}' for stage, color in _COLORS.items()
     )
-    workers = f'{_table(_WORKER, rows)}<div class="note">time:{keys}</div>' if rows else ""
+    workers = f'{_table(columns, rows)}<div class="note">time:{keys}</div>' if rows else ""
     return _box(f"{_head(run)}{workers}{_recent(run)}{_failures(run)}")
 
 
@@ -61,7 +66,7 @@ def thumbnails_html(run: RunState) -> str:
         f'<figure data-worker="{escape(worker.name)}">'
         f'<img alt="" src="data:image/jpeg;base64,{b64encode(worker.thumbnail[0]).decode()}">'
         f"<figcaption>{escape(worker.name)}: {_path(worker.thumbnail[1])}</figcaption></figure>"
-        for worker in run.workers.values()
+        for worker in sorted(run.workers.values(), key=lambda worker: _natural(worker.name))
         if worker.thumbnail is not None
     ]
     return _box(f'<div class="pictures">{"".join(figures)}</div>') if figures else ""
@@ -96,7 +101,11 @@ def _head(run: RunState) -> str:
     return f'<div class="head">{head}</div><div class="bar total">{"".join(shares)}</div>'
 
 
-def _worker_row(worker: WorkerState, gone: bool) -> str:
+def _natural(name: str) -> tuple[int, str]:
+    return len(name), name  # 2 before 10
+
+
+def _worker_row(worker: WorkerState, columns: Collection[str], gone: bool) -> str:
     now, shares = worker.now, worker.shares()
     gpu = "" if worker.gpu is None else f" (GPU {escape(worker.gpu)})"
     done = [f"{worker.videos} videos", f"{worker.frames} frames", f"{worker.objects} objects"]
@@ -115,7 +124,7 @@ def _worker_row(worker: WorkerState, gone: bool) -> str:
         "GPU memory": "" if worker.peak_gpu_mb is None else f"{worker.peak_gpu_mb / 1024:.1f} GiB",
         "done": ", ".join(done),
     }
-    row = "".join(_cell(name, text) for name, text in cells.items())
+    row = "".join(_cell(name, cells[name]) for name in columns)
     return f'<tr data-worker="{escape(worker.name)}"{" class=gone" if gone else ""}>{row}</tr>'
 
 

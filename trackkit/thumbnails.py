@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from time import perf_counter
+from time import monotonic, thread_time
 
 import cv2
 
@@ -27,13 +27,13 @@ class Thumbnails:
 
     def add(self, progress: Progress) -> Progress:
         """``progress`` without its ``latest``, and with a JPEG of it if it is time for one."""
-        began = perf_counter()
-        if progress.latest is None or began < self._next:
+        if progress.latest is None or monotonic() < self._next:
             return replace(progress, latest=None)
+        before = thread_time()  # what it costs, however busy the machine is
         image = draw(progress.latest)
         scale = LONGER_SIDE / max(image.shape)
         size = [max(round(side * scale), 1) for side in image.shape[1::-1]]
         small = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
         jpeg = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
-        self._next = began + max(INTERVAL_S, (perf_counter() - began) / LARGEST_SHARE)
+        self._next = monotonic() + max(INTERVAL_S, (thread_time() - before) / LARGEST_SHARE)
         return replace(progress, thumbnail=jpeg, latest=None)
