@@ -27,7 +27,8 @@ from trackkit.evaluation import SIMILARITIES, evaluate
 from trackkit.ground_truth import FORMATS
 from trackkit.job import Job
 from trackkit.jsonl import LAYOUTS, read_jsonl
-from trackkit.progress import RunDisplay, status_table
+from trackkit.progress import TerminalDisplay, status_table, summary_table
+from trackkit.run_state import RunState
 from trackkit.schedule import SCHEDULES
 from trackkit.session import Session
 from trackkit.shipped import is_shipped
@@ -291,9 +292,11 @@ def _run(job: Job, session_options: dict[str, object], console: Console) -> int:
     with Session(job.config, **session_options) as session:  # type: ignore[arg-type]
         if session.dashboard:
             console.print(f"dashboard: {session.dashboard}", markup=False)
-        display = RunDisplay(console, len(job.tasks) + len(job.missing))
+            if session.dashboard.note:
+                console.print(f"note: {session.dashboard.note}", markup=False)
+        run = RunState(**job.counts)
         try:
-            with display:
+            with TerminalDisplay(console, run) as display:
                 for outcome in session.run(job, display.report):
                     display.finish(outcome)
         except TrackkitError as error:
@@ -303,8 +306,8 @@ def _run(job: Job, session_options: dict[str, object], console: Console) -> int:
             print("trackkit: stopping; a second signal ends it at once", file=sys.stderr, flush=True)
             raise
         finally:
-            console.print(display.summary())
-    return SOME_FAILED if display.failed or job.failed else OK
+            console.print(summary_table(run))
+    return SOME_FAILED if run.failures or job.failed else OK
 
 
 def _status(options: argparse.Namespace, console: Console) -> int:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from trackkit.config import TrackConfig
 from trackkit.errors import VideoWriteError
@@ -84,6 +84,15 @@ class Job:
     ) -> None:
         if self._journal is not None:
             self._journal.close()
+
+    @property
+    def counts(self) -> dict[str, Any]:
+        """What a :class:`~trackkit.run_state.RunState` begins with."""
+        return {
+            "total": len(self.tasks) + len(self.missing),
+            "prompt": self.config.text_prompt,
+            "skipped": len(self.done) + len(self.failed),
+        }
 
     def record(self, outcome: VideoResult | VideoFailure) -> None:
         """Write an outcome to ``output_jsonl``, or to the failures file beside it.

@@ -1,11 +1,12 @@
-"""A run in the terminal: bars as it goes on, a line per video where output is piped, a table at the end."""
+"""A run as it goes on: bars in a terminal, a view in a notebook, a line per video where output is piped."""
 
 from __future__ import annotations
 
-from collections import Counter
-from time import perf_counter
+import sys
+from threading import Lock
+from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
@@ -14,24 +15,46 @@ from rich.table import Table
 from rich.text import Text
 
 from trackkit.clock import STAGES
+from trackkit.results import video_row
+from trackkit.run_state import RunState
+from trackkit.run_view import run_html, short, thumbnails_html
 from trackkit.status import RunStatus
 from trackkit.structures import Progress, VideoFailure, VideoResult
 
+if TYPE_CHECKING:
+    from trackkit.thumbnails import Thumbnails
 
-class RunDisplay:
-    """Shows a run on ``console``; ``report`` takes progress from workers, ``finish`` takes outcomes.
+NOTEBOOK_INTERVAL_S = 0.5
+
+
+class RunDisplay(Protocol):
+    """Shows a run while it is entered."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def report(self, progress: Progress) -> None:
+        """Take what a worker says of its running video; may be called from any thread."""
+        ...
+
+    def finish(self, outcome: VideoResult | VideoFailure) -> None:
+        """Take a video that is done."""
+        ...
+
+
+class TerminalDisplay:
+    """Shows a run on ``console``.
 
     Args:
         console: A terminal gets bars, anything else plain lines.
-        total: Number of videos of the run.
+        run: How it stands; kept up to date here.
     """
 
-    def __init__(self, console: Console, total: int) -> None:
-        self._console, self._total = console, total
-        self._started = perf_counter()
-        self._status: Counter[str] = Counter()
-        self._seconds: Counter[str] = Counter()
-        self._frames = self._objects = 0
+    def __init__(self, console: Console, run: RunState) -> None:
+        self._console, self._run, self._lock = console, run, Lock()
         self._bars: Bars | None = None
         self._running: dict[str, TaskID] = {}
         self._noted: set[str] = set()
@@ -45,7 +68,7 @@ class RunDisplay:
                 console=console,
                 transient=True,
             )
-            self._videos = self._bars.add_task("[bold]videos", total=total, note="")
+            self._videos = self._bars.add_task("[bold]videos", total=run.total, note="")
 
     def __enter__(self) -> Self:
         if self._bars is not None:
@@ -60,38 +83,42 @@ class RunDisplay:
 
     def report(self, progress: Progress) -> None:
         """Move the bar of a running video; without a terminal only what it notes is shown, once."""
+        with self._lock:
+            self._report(progress)
+
+    def _report(self, progress: Progress) -> None:
+        self._run.report(progress)
         for note in progress.notes:
             if note not in self._noted:
                 self._noted.add(note)
                 self._print(f"note: {progress.video_path}: {note}")
-        if self._bars is None:
+        worker = self._run.workers[progress.worker]
+        if self._bars is None or worker.now is not progress:  # overtaken by the outcome
             return
         bar = self._running.get(progress.video_path)
         if bar is None:
-            name = Text(_short(progress.video_path)).markup
+            name = Text(short(progress.video_path)).markup
             bar = self._running[progress.video_path] = self._bars.add_task(f"  {name}", total=None, note="")
-        busy = sum(progress.seconds.values())
-        rate = f"{progress.frames / busy:.0f} frames/s" if busy else ""
-        note = f"{progress.objects} objects  {rate}  [dim]{progress.worker}"
+        note = f"{progress.objects} objects  {worker.rate:.0f} frames/s  [dim]{worker.name}"
         self._bars.update(bar, completed=progress.frames, total=progress.total or None, note=note)
 
     def finish(self, outcome: VideoResult | VideoFailure) -> None:
         """Count a video that is done, and say what is worth saying."""
-        path = outcome.task.video_path
+        with self._lock:
+            self._finish(outcome)
+
+    def _finish(self, outcome: VideoResult | VideoFailure) -> None:
+        row = video_row(outcome)
+        self._run.finish(row)
+        path = row["video_path"]
         if isinstance(outcome, VideoFailure):
-            self._status["failed"] += 1
-            line = f"failed: {outcome.error_type}: {outcome.message}"
+            line = f"failed: {row['message']}"
         else:
-            frames, objects = len(outcome.frames[0]), outcome.tracks["obj_id"].nunique()
-            self._status["truncated" if outcome.truncated else "ok"] += 1
-            self._seconds.update({stage: outcome.seconds[stage] for stage in STAGES})
-            self._frames += frames
-            self._objects += objects
-            line = f"{frames} frames, {objects} objects, {frames / outcome.seconds['total']:.1f} frames/s"
+            line = f"{row['frames']} frames, {row['objects']} objects, {row['fps']:.1f} frames/s"
             warnings = [w for w in outcome.warnings if w not in self._noted]
             notes = [*warnings, *([f"truncated: {outcome.truncated}"] if outcome.truncated else [])]
             line = "; ".join([line, *notes])
-        self._print(f"[{self._status.total()}/{self._total}] {path}: {line}")
+        self._print(f"[{self._run.over}/{self._run.total}] {path}: {line}")
         if self._bars is not None:
             self._bars.advance(self._videos)
             if path in self._running:
@@ -100,27 +127,101 @@ class RunDisplay:
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False)
 
-    @property
-    def failed(self) -> int:
-        """Videos that failed or are truncated, so far."""
-        return self._status["failed"] + self._status["truncated"]
 
-    def summary(self) -> Table:
-        """What the run did: videos, frames, objects, rate, where the time went."""
-        wall = perf_counter() - self._started
-        busy = self._seconds.total()
-        table = Table(show_header=False, title="trackkit", title_justify="left")
-        table.add_column(style="bold")
-        table.add_column()
-        status = ", ".join(f"{self._status[name]} {name}" for name in ("ok", "truncated", "failed"))
-        table.add_row("videos", f"{self._status.total()} of {self._total}: {status}")
-        table.add_row("frames", f"{self._frames}")
-        table.add_row("objects", f"{self._objects}")
-        table.add_row("time", f"{wall:.1f} s, {self._frames / wall:.1f} frames/s")
-        if busy:
-            shares = ", ".join(f"{stage} {self._seconds[stage] / busy:.0%}" for stage in STAGES)
-            table.add_row("stages", shares)
-        return table
+class NotebookDisplay:
+    """Shows a run under a notebook's cell: the counts, a row and a picture per worker, what was done last.
+
+    Args:
+        run: How it stands; kept up to date here.
+    """
+
+    def __init__(self, run: RunState) -> None:
+        self._run, self._lock = run, Lock()
+        self._thumbnails: Thumbnails | None = None
+        self._next = 0.0
+
+    def __enter__(self) -> Self:
+        from IPython.display import DisplayHandle
+
+        # Two outputs, as pictures are large and change seldom.
+        self._counts, self._pictures = DisplayHandle(), DisplayHandle()
+        self._shown = ""
+        self._counts.display(_html(run_html(self._run)))
+        self._pictures.display(_html(""))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._run.end("done" if error is None else "broke off")
+            self._show()
+
+    def report(self, progress: Progress) -> None:
+        """Take what a worker says of its running video; what is shown follows twice a second."""
+        if progress.latest is not None:  # tracked in this process
+            from trackkit.thumbnails import Thumbnails  # takes a second
+
+            self._thumbnails = self._thumbnails or Thumbnails()
+            progress = self._thumbnails.add(progress)
+        with self._lock:
+            self._run.report(progress)
+            self._show_now_and_then()
+
+    def finish(self, outcome: VideoResult | VideoFailure) -> None:
+        """Take a video that is done."""
+        with self._lock:
+            self._run.finish(video_row(outcome))
+            self._show_now_and_then()
+
+    def _show_now_and_then(self) -> None:
+        if monotonic() >= self._next and self._run.ended is None:
+            self._next = monotonic() + NOTEBOOK_INTERVAL_S
+            self._show()
+
+    def _show(self) -> None:
+        self._counts.update(_html(run_html(self._run)))
+        pictures = thumbnails_html(self._run)
+        if pictures != self._shown:
+            self._shown = pictures
+            self._pictures.update(_html(pictures))
+
+
+def open_display(run: RunState, wanted: bool | None = None) -> RunDisplay | None:
+    """What shows a run where this process runs.
+
+    Args:
+        run: The run.
+        wanted: None: only in a notebook. True: in a terminal, too, on stderr. False: nowhere.
+    """
+    ipython = sys.modules.get("IPython")
+    shell: Any = ipython and ipython.get_ipython()
+    if wanted is not False and getattr(shell, "kernel", None) is not None:
+        return NotebookDisplay(run)
+    return TerminalDisplay(Console(stderr=True), run) if wanted else None
+
+
+def _html(text: str) -> Any:
+    from IPython.display import HTML
+
+    return HTML(text)
+
+
+def summary_table(run: RunState) -> Table:
+    """What a run did: videos, frames, objects, rate, where the time went."""
+    busy = run.seconds.total()
+    table = Table(show_header=False, title="trackkit", title_justify="left")
+    table.add_column(style="bold")
+    table.add_column()
+    status = ", ".join(f"{run.status[name]} {name}" for name in ("ok", "truncated", "failed"))
+    table.add_row("videos", f"{run.over} of {run.total}: {status}")
+    table.add_row("frames", f"{run.frames}")
+    table.add_row("objects", f"{run.objects}")
+    table.add_row("time", f"{run.elapsed_s:.1f} s, {run.frames / run.elapsed_s:.1f} frames/s")
+    if busy:
+        shares = ", ".join(f"{stage} {run.seconds[stage] / busy:.0%}" for stage in STAGES)
+        table.add_row("stages", shares)
+    return table
 
 
 def status_table(status: RunStatus) -> Table:
@@ -140,7 +241,3 @@ def status_table(status: RunStatus) -> Table:
         table.add_row("rate", f"{status.videos_per_hour:.0f} videos an hour while it ran{hours}")
     table.add_row("running", "no" if status.writer is None else f"yes, {status.writer}")
     return table
-
-
-def _short(path: str, width: int = 40) -> str:
-    return path if len(path) <= width else "…" + path[1 - width :]

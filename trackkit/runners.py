@@ -12,9 +12,11 @@ from distributed import Client, Security
 
 from trackkit.cluster import DASK_CONFIG
 from trackkit.config import TrackConfig
+from trackkit.dashboard import RUN_TOPIC, DashboardLink, add_page, dashboard_link
 from trackkit.errors import ClusterError
+from trackkit.run_state import read_progress
 from trackkit.schedule import run_tasks
-from trackkit.structures import Progress, VideoFailure, VideoResult, VideoTask
+from trackkit.structures import VideoFailure, VideoResult, VideoTask
 from trackkit.tracking import ProgressCallback, load_models
 from trackkit.worker import PROGRESS_TOPIC, ModelHost, attempt, wait_for_models
 
@@ -24,8 +26,19 @@ Outcome = VideoResult | VideoFailure
 class Runner(Protocol):
     """Runs tasks with models that are loaded already."""
 
-    def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
+    @property
+    def dashboard(self) -> DashboardLink | None:
+        """The way to the dashboard, None where there is none."""
+        ...
+
+    def run(
+        self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None, run_id: str
+    ) -> Iterator[Outcome]:
         """Yield the outcome of every task, in the order in which they are done."""
+        ...
+
+    def announce(self, run_id: str, **event: Any) -> None:
+        """Tell those who watch from outside: a run begins, a video is done, the run ends."""
         ...
 
     def close(self) -> None:
@@ -45,13 +58,19 @@ class InProcessRunner:
     def __init__(self, config: TrackConfig, device: str, *, timeout_s: float | None = None) -> None:
         self._config, self._models = config, load_models(config, device)
         self._timeout_s = timeout_s
+        self.dashboard: DashboardLink | None = None
 
-    def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
+    def run(
+        self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None, run_id: str
+    ) -> Iterator[Outcome]:
         """Yield the outcome of every task."""
         for task in tasks:
             yield attempt(
                 task, self._config, self._models, on_progress, timeout_s=self._timeout_s, worker="local"
             )
+
+    def announce(self, run_id: str, **event: Any) -> None:
+        """Nobody watches from outside."""
 
     def close(self) -> None:
         """Let go of the models."""
@@ -103,6 +122,7 @@ class ClusterRunner:
                 msg = f"no worker came to {self.client.scheduler.address} within {worker_timeout_s:g} s"
                 raise ClusterError(msg) from None
             self._load()
+            self._page_note = add_page(self.client)
         except BaseException:
             self._stack.close()
             raise
@@ -129,13 +149,27 @@ class ClusterRunner:
             )
             raise ClusterError(msg) from None
 
-    def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
+    @property
+    def dashboard(self) -> DashboardLink | None:
+        """The way to the dashboard, None where there is none."""
+        return dashboard_link(self.client, self._page_note)
+
+    def announce(self, run_id: str, **event: Any) -> None:
+        """Tell the page of the dashboard."""
+        if self._page_note is None and self.client.status == "running":
+            with suppress(OSError):  # the scheduler is gone, which the run itself finds out, too
+                self.client.log_event(RUN_TOPIC, {"run": run_id, "client": self.client.id, **event})
+
+    def run(
+        self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None, run_id: str
+    ) -> Iterator[Outcome]:
         """Yield the outcome of every task, in the order in which they are done."""
-        with self._listening(on_progress):
+        with self._listening(on_progress, run_id):
             for outcome in run_tasks(
                 self.client,
                 tasks,
                 self._host.name,
+                run=run_id,
                 schedule=self._schedule,
                 expect=self._expect,
                 timeout_s=self._timeout_s,
@@ -146,14 +180,14 @@ class ClusterRunner:
                     yield outcome
 
     @contextmanager
-    def _listening(self, on_progress: ProgressCallback | None) -> Iterator[None]:
+    def _listening(self, on_progress: ProgressCallback | None, run_id: str) -> Iterator[None]:
         if on_progress is None:
             yield
             return
 
         def hear(event: tuple[float, dict[str, Any]]) -> None:
-            fields = event[1]["progress"]
-            on_progress(Progress(**{**fields, "notes": tuple(fields["notes"])}))
+            if event[1]["run"] == run_id:  # others may use the same cluster
+                on_progress(read_progress(event[1]["progress"]))
 
         self.client.subscribe_topic(PROGRESS_TOPIC, hear)
         try:

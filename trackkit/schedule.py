@@ -29,6 +29,7 @@ def run_tasks(
     tasks: Iterable[VideoTask],
     host: str,
     *,
+    run: str,
     schedule: str = "dynamic",
     expect: int = 0,
     timeout_s: float | None = None,
@@ -45,6 +46,7 @@ def run_tasks(
         client: Connected to workers that have the plugin ``host``.
         tasks: In the order in which they should begin.
         host: Name of the ``ModelHost`` plugin.
+        run: Names the run in what the workers say of their progress.
         schedule: ``"dynamic"`` gives the next task to the next free worker; ``"round-robin"`` gives task
             ``i`` to worker ``i % n``, whatever the others do.
         expect: Number of workers that will come, where they are not all there yet.
@@ -59,7 +61,8 @@ def run_tasks(
     if schedule not in SCHEDULES:
         msg = f"schedule is {schedule!r}: choose one of {', '.join(SCHEDULES)}"
         raise ConfigError(msg)
-    send = partial(_map, client, {"host": host, "timeout_s": timeout_s, "grace_s": WATCHDOG_GRACE_S})
+    options = {"host": host, "run": run, "timeout_s": timeout_s, "grace_s": WATCHDOG_GRACE_S}
+    send = partial(_map, client, options)
     submit = _dynamic(client, tasks, send, expect) if schedule == "dynamic" else _pinned(client, tasks, send)
     killed: list[VideoFailure] = []
     with _last_words(client) as said:

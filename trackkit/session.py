@@ -10,17 +10,22 @@ from functools import partial
 from itertools import chain
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 from distributed import Client, Security
 
 from trackkit.checkpoints import prepare_weights
 from trackkit.cluster import ANY_PORT, LOCALHOST, choose_gpus, start_cluster
 from trackkit.config import TrackConfig
+from trackkit.dashboard import DashboardLink
 from trackkit.errors import ConfigError
 from trackkit.job import Job
-from trackkit.results import TrackingResults
+from trackkit.progress import open_display
+from trackkit.results import TrackingResults, video_row
+from trackkit.run_state import RunState
 from trackkit.runners import ClusterRunner, InProcessRunner, Outcome, Runner
 from trackkit.schedule import SCHEDULES
+from trackkit.structures import Progress
 from trackkit.tracking import ProgressCallback
 from trackkit.video_list import Videos
 
@@ -132,9 +137,9 @@ class Session:
         return getattr(self._runner, "client", None)
 
     @property
-    def dashboard(self) -> str | None:
-        """Address of the Dask dashboard, None where there is none."""
-        return None if self.client is None else self.client.dashboard_link
+    def dashboard(self) -> DashboardLink | None:
+        """Address of trackkit's page on the Dask dashboard, in a notebook a link; None without one."""
+        return self._runner.dashboard
 
     def run(self, job: Job, on_progress: ProgressCallback | None = None) -> Iterator[Outcome]:
         """Do a job: yield each outcome when it is there and written; nothing is kept.
@@ -148,9 +153,17 @@ class Session:
             StorageError: An annotated video could not be written, nor could others.
             ClusterError: The cluster was lost.
         """
-        for outcome in chain(job.missing, self._runner.run(job.tasks, on_progress)):
-            job.record(outcome)
-            yield outcome
+        announce = partial(self._runner.announce, run_id := uuid4().hex)
+        announce(begin=job.counts)
+        end = "broke off"
+        try:
+            for outcome in chain(job.missing, self._runner.run(job.tasks, on_progress, run_id)):
+                job.record(outcome)
+                announce(row=video_row(outcome))
+                yield outcome
+            end = "done"
+        finally:
+            announce(end=end)
 
     def track(
         self,
@@ -163,12 +176,14 @@ class Session:
         skip_missing: bool = False,
         skip_failed: bool = False,
         on_progress: ProgressCallback | None = None,
+        progress: bool | None = None,
     ) -> TrackingResults:
         """Track videos and hold all their results in memory.
 
         The arguments are those of :class:`trackkit.Job`, and ``on_progress`` is called a few times a second
-        for every running video. Videos that ``output_jsonl`` holds already are read from it: the results
-        are those of the whole list.
+        for every running video. ``progress`` shows the run as it goes on: True also in a terminal, False
+        nowhere, and by default in a notebook. Videos that ``output_jsonl`` holds already are read from it:
+        the results are those of the whole list.
 
         Raises:
             VideoOpenError: Videos are missing; the message names each of them.
@@ -187,7 +202,7 @@ class Session:
             skip_missing=skip_missing,
             skip_failed=skip_failed,
         ) as job:
-            return TrackingResults([*job.read_done(), *self.run(job, on_progress)], self.config)
+            return TrackingResults([*job.read_done(), *self._show(job, on_progress, progress)], self.config)
 
     def iter_results(
         self,
@@ -200,6 +215,7 @@ class Session:
         skip_missing: bool = False,
         skip_failed: bool = False,
         on_progress: ProgressCallback | None = None,
+        progress: bool | None = None,
     ) -> Iterator[Outcome]:
         """As :meth:`track`, but yields each outcome when it is there and keeps none: for long lists.
 
@@ -215,7 +231,25 @@ class Session:
             skip_missing=skip_missing,
             skip_failed=skip_failed,
         ) as job:
+            yield from self._show(job, on_progress, progress)
+
+    def _show(
+        self, job: Job, on_progress: ProgressCallback | None = None, progress: bool | None = None
+    ) -> Iterator[Outcome]:
+        display = open_display(RunState(**job.counts), progress)
+        if display is None:
             yield from self.run(job, on_progress)
+            return
+
+        def report(now: Progress) -> None:
+            display.report(now)
+            if on_progress is not None:
+                on_progress(now)
+
+        with display:
+            for outcome in self.run(job, report):
+                display.finish(outcome)
+                yield outcome
 
 
 def _device_of_workers(device: str | None, gpu_ids: Sequence[int] | None) -> str | None:
@@ -244,6 +278,7 @@ def track(
     output_video_dir: str | os.PathLike[str] | None = None,
     preset: str | None = None,
     session: dict[str, Any] | None = None,
+    progress: bool | None = None,
     **options: Any,
 ) -> TrackingResults:
     """Track what the prompt names through videos: a session for one run.
@@ -255,6 +290,7 @@ def track(
         output_video_dir: Write an annotated video per video to this folder.
         preset: Name of a set of options, e.g. ``"color"``.
         session: Options of :class:`Session`, e.g. ``{"gpu_ids": [0, 1]}``.
+        progress: Show the run as it goes on; None: in a notebook.
         **options: Options of :class:`trackkit.TrackConfig`.
 
     Example:
@@ -267,4 +303,4 @@ def track(
         Job(videos, config, output_jsonl=output_jsonl, output_video_dir=output_video_dir) as job,
         Session(config, **session or {}) as running,
     ):
-        return TrackingResults([*job.read_done(), *running.run(job)], config)
+        return TrackingResults([*job.read_done(), *running._show(job, progress=progress)], config)

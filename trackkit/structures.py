@@ -216,7 +216,10 @@ class Progress:
         objects: Objects seen so far.
         seconds: Wall seconds per stage so far.
         gpu: GPU of the worker.
+        gpu_mb: Peak GPU memory allocated so far, MiB; None on a CPU.
         notes: What the user should know while the video runs.
+        thumbnail: Now and then, the newest annotated frame: a small JPEG.
+        latest: The newest settled frame; None where it comes from another process.
     """
 
     video_path: str
@@ -226,4 +229,7 @@ class Progress:
     objects: int
     seconds: dict[str, float] = field(default_factory=dict)
     gpu: str | None = None
+    gpu_mb: float | None = None
     notes: tuple[str, ...] = ()
+    thumbnail: bytes | None = field(default=None, repr=False)
+    latest: TrackedObjects | None = field(default=None, repr=False, compare=False)

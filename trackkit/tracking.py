@@ -214,11 +214,13 @@ class _Reporter:
         self._total, self._clock, self._on_progress = total, clock, on_progress
         self._frames = self._objects = 0
         self._started = perf_counter()
+        self._latest: TrackedObjects | None = None
         self._next = 0.0
         self.advice: tuple[str, ...] = ()
 
     def settled(self, objects: TrackedObjects) -> None:
         self._objects = max(self._objects, int(objects.obj_ids.max(initial=0)))
+        self._latest = objects
 
     def processed(self) -> None:
         self._frames += 1
@@ -229,7 +231,13 @@ class _Reporter:
         if self._on_progress is not None and now >= self._next:
             self._next = now + PROGRESS_INTERVAL_S
             counts = (self._frames, self._total, self._objects, dict(self._clock.seconds))
-            self._on_progress(Progress(self._task.video_path, "local", *counts, notes=self.advice))
+            progress = Progress(
+                *(self._task.video_path, "local", *counts),
+                gpu_mb=_peak_gpu_mb(self._device),
+                notes=self.advice,
+                latest=self._latest,
+            )
+            self._on_progress(progress)
 
 
 def _reset_peak_gpu(device: str) -> None:

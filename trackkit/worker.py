@@ -11,7 +11,7 @@ import traceback
 from concurrent.futures import Future
 from contextlib import nullcontext
 from time import perf_counter
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from distributed import Worker, WorkerPlugin, get_worker
 
@@ -20,6 +20,9 @@ from trackkit.errors import StorageError, VideoTimeout
 from trackkit.structures import Progress, VideoFailure, VideoResult, VideoTask
 from trackkit.tracking import Models, ProgressCallback, load_models, track_video
 from trackkit.watchdog import end_process, watchdog
+
+if TYPE_CHECKING:
+    from trackkit.thumbnails import Thumbnails
 
 PROGRESS_TOPIC = "trackkit-progress"
 LAST_WORDS_TOPIC = "trackkit-last-words"  # what a worker says of a video before it ends its process
@@ -44,24 +47,27 @@ class ModelHost(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """Begin to load."""
-        self._models: Future[Models] = Future()
+        self._models: Future[tuple[Models, Thumbnails]] = Future()
         threading.Thread(target=self._load, name="trackkit-load", daemon=True).start()
 
     def teardown(self, worker: Worker) -> None:
         """Let go of the models."""
         del self._models
 
-    def get(self) -> Models:
-        """The models; waits until they are loaded, and raises what loading raised."""
+    def get(self) -> tuple[Models, Thumbnails]:
+        """The models, and what draws; waits until they are loaded, and raises what loading raised."""
         return self._models.result()
 
     async def loaded(self) -> Models:
         """Wait in the event loop, as ``get`` does in a task's thread."""
-        return await asyncio.wrap_future(self._models)
+        return (await asyncio.wrap_future(self._models))[0]
 
     def _load(self) -> None:
         try:
-            self._models.set_result(load_models(self.config, self.device or _own_device()))
+            models = load_models(self.config, self.device or _own_device())
+            from trackkit.thumbnails import Thumbnails  # takes a second, here and not in the first video
+
+            self._models.set_result((models, Thumbnails()))
         except BaseException as error:  # noqa: BLE001 - handed on to whoever calls get()
             self._models.set_exception(error)
 
@@ -73,9 +79,11 @@ def _own_device() -> str:
 
 
 def run_task(
-    task: VideoTask, host: str, timeout_s: float | None = None, grace_s: float = 0.0
+    task: VideoTask, host: str, run: str, timeout_s: float | None = None, grace_s: float = 0.0
 ) -> VideoResult | VideoFailure:
     """Track one video with the models of the plugin named ``host``: what a Dask task does.
+
+    Progress goes to ``PROGRESS_TOPIC``, in the name of ``run``.
 
     A model that does not load is the run's problem, not the video's, and raises CheckpointError or
     ConfigError. Two things end the process, with a ``VideoFailure`` on ``LAST_WORDS_TOPIC``: a video that is
@@ -83,7 +91,7 @@ def run_task(
     """
     worker = get_worker()
     plugin: ModelHost = worker.plugins[host]
-    models = plugin.get()
+    models, thumbnails = plugin.get()
     name, gpu = str(worker.name), _gpu(models)
 
     reached, started = 0, perf_counter()
@@ -91,8 +99,8 @@ def run_task(
     def publish(progress: Progress) -> None:
         nonlocal reached
         reached = progress.frames
-        event = dataclasses.replace(progress, worker=name, gpu=gpu)
-        worker.log_event(PROGRESS_TOPIC, {"progress": dataclasses.asdict(event)})
+        event = dataclasses.replace(thumbnails.add(progress), worker=name, gpu=gpu)
+        worker.log_event(PROGRESS_TOPIC, {"run": run, "progress": dataclasses.asdict(event)})
 
     def say(failure: VideoFailure) -> None:
         worker.log_event(LAST_WORDS_TOPIC, {"failure": dataclasses.asdict(failure)})
