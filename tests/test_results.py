@@ -2,11 +2,20 @@ from __future__ import annotations
 
 import pickle
 
+import numpy as np
 import pandas as pd
+import pytest
 from samples import CONFIG, sample_failure, sample_objects, sample_result
 
 from trackkit.geometry import decode_rle
-from trackkit.results import FAILURE_DTYPES, TRACK_DTYPES, VIDEO_DTYPES, TrackingResults, TrackTable
+from trackkit.results import (
+    FAILURE_DTYPES,
+    TRACK_DTYPES,
+    VIDEO_DTYPES,
+    TrackingResults,
+    TrackTable,
+    objects_in,
+)
 
 
 def _dtypes(frame: pd.DataFrame) -> dict[str, str]:
@@ -70,3 +79,15 @@ def test_a_result_is_small_on_the_wire() -> None:
     assert len(tracks) == 4000
     per_row = len(pickle.dumps(tracks, protocol=5)) / len(tracks)
     assert per_row < tracks["mask_rle"].str.len().mean() + 60
+
+
+@pytest.mark.parametrize("masks", [True, False])
+def test_rows_become_objects_again(masks: bool) -> None:
+    objects = sample_objects(4, [1, 2, 3], masks=masks)
+    table = TrackTable("a", CONFIG.classes)
+    table.add(objects)
+    back = objects_in(table.to_frame(), objects.frame)
+    for name in ("obj_ids", "xyxy", "scores", "detected", "areas"):
+        np.testing.assert_allclose(getattr(back, name), getattr(objects, name), rtol=1e-6)
+    assert (back.labels, back.rles) == (objects.labels, objects.rles)
+    assert len(objects_in(table.to_frame()[:0], objects.frame)) == 0

@@ -28,7 +28,7 @@ from PIL import Image as PilImage
 
 from trackkit.errors import ConfigError, StorageError, VideoDecodeError, VideoOpenError, VideoWriteError
 from trackkit.structures import Frame, Image
-from trackkit.video import VideoReader, _Ticks, probe
+from trackkit.video import VideoReader, _Ticks, probe, read_frames
 from trackkit.video_writer import VideoWriter, remove_abandoned
 
 WIDTH, HEIGHT = 128, 64
@@ -1037,3 +1037,16 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_some_frames_are_those_that_reading_all_gives(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.mp4", 40)
+    everything, _ = read(path)
+    some = list(read_frames(path, [31, 0, 7, 7]))
+    assert [frame.idx for frame in some] == [0, 7, 31]
+    for frame in some:
+        assert frame.time_s == everything[frame.idx].time_s
+        assert (frame.image == everything[frame.idx].image).all()
+    assert list(read_frames(path, [])) == []
+    with pytest.raises(VideoDecodeError, match="no frame 40; expected an index from 0 to 39"):
+        list(read_frames(path, [3, 40]))

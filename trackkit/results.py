@@ -15,7 +15,7 @@ from pandas.api.types import union_categoricals
 from trackkit.clock import STAGES
 from trackkit.config import TrackConfig
 from trackkit.errors import VideoDecodeError
-from trackkit.structures import TrackedObjects, VideoFailure, VideoResult
+from trackkit.structures import Frame, TrackedObjects, VideoFailure, VideoResult
 
 TRACK_DTYPES: dict[str, str] = {
     "video_path": "category",
@@ -128,6 +128,26 @@ class TrackTable:
                 "mask_rle": pd.array(rles, dtype="str"),
             }
         )
+
+
+def objects_in(rows: pd.DataFrame, frame: Frame) -> TrackedObjects:
+    """The objects of one frame, from its rows of ``tracks``: the inverse of :meth:`TrackTable.add`.
+
+    Example:
+        >>> annotated = draw(objects_in(tracks[tracks.frame_idx == frame.idx], frame))  # doctest: +SKIP
+    """
+    xywh = rows[["x", "y", "width", "height"]].to_numpy(np.float32)
+    has_masks = bool(rows["mask_rle"].notna().all())
+    return TrackedObjects(
+        frame=frame,
+        obj_ids=rows["obj_id"].to_numpy(np.int32),
+        xyxy=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
+        scores=rows["score"].to_numpy(np.float32),
+        labels=tuple(rows["label"]),
+        detected=rows["detected"].to_numpy(np.bool_),
+        areas=rows["area_px"].to_numpy(np.int32),
+        rles=tuple(counts.encode() for counts in rows["mask_rle"]) if has_masks else None,
+    )
 
 
 def empty_frame(dtypes: dict[str, str]) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
@@ -39,6 +39,32 @@ def probe(path: str | Path) -> VideoInfo:
     """
     with VideoReader(path) as reader:
         return reader.info
+
+
+def read_frames(path: str | Path, indices: Collection[int]) -> Iterator[Frame]:
+    """Some frames of a video, in the order of their indices, whatever order these are given in.
+
+    Decodes from the first frame on, since an index counts frames that can be decoded; converts to RGB only
+    what is asked for, and stops after it.
+
+    Raises:
+        VideoOpenError: As :class:`VideoReader`.
+        VideoDecodeError: The video has no such frame, or an image of a folder is broken.
+    """
+    missing = set(indices)
+    source = _open(str(path), None)
+    try:
+        for idx, (time_s, load) in enumerate(source.pictures() if missing else ()):
+            if idx in missing:
+                missing.remove(idx)
+                yield Frame(load(), idx, time_s)
+            if not missing:
+                return
+    finally:
+        source.close()
+    if missing:
+        msg = f"{path}: has no frame {min(missing)}; expected an index from 0 to {source.info.num_frames - 1}"
+        raise VideoDecodeError(msg)
 
 
 class VideoReader:
