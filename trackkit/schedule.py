@@ -16,6 +16,7 @@ from distributed import Client, Future, KilledWorker, as_completed
 from distributed.client import FutureCancelledError
 
 from trackkit.errors import ClusterError, ConfigError
+from trackkit.object_prompts import task_of
 from trackkit.structures import VideoFailure, VideoResult, VideoTask
 from trackkit.worker import LAST_WORDS_TOPIC, run_task
 
@@ -80,7 +81,7 @@ def _last_words(client: Client) -> Iterator[dict[str, VideoFailure]]:
 
     def hear(event: tuple[float, dict[str, Any]]) -> None:
         fields = dict(event[1]["failure"])
-        task = VideoTask(**fields.pop("task"))
+        task = task_of(fields.pop("task"))
         said[task.source] = VideoFailure(task, **fields)
 
     client.subscribe_topic(LAST_WORDS_TOPIC, hear)

@@ -17,7 +17,7 @@ from trackkit.checkpoints import prepare_weights
 from trackkit.cluster import ANY_PORT, LOCALHOST, choose_gpus, start_cluster
 from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError
-from trackkit.job import Job
+from trackkit.job import Job, PromptsByVideo
 from trackkit.results import TrackingResults
 from trackkit.runners import ClusterRunner, InProcessRunner, Outcome, Runner
 from trackkit.schedule import SCHEDULES
@@ -162,6 +162,7 @@ class Session:
         resume: bool = True,
         skip_missing: bool = False,
         skip_failed: bool = False,
+        prompts: PromptsByVideo | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> TrackingResults:
         """Track videos and hold all their results in memory.
@@ -186,6 +187,7 @@ class Session:
             resume=resume,
             skip_missing=skip_missing,
             skip_failed=skip_failed,
+            prompts=prompts,
         ) as job:
             return TrackingResults([*job.read_done(), *self.run(job, on_progress)], self.config)
 
@@ -199,6 +201,7 @@ class Session:
         resume: bool = True,
         skip_missing: bool = False,
         skip_failed: bool = False,
+        prompts: PromptsByVideo | None = None,
         on_progress: ProgressCallback | None = None,
     ) -> Iterator[Outcome]:
         """As :meth:`track`, but yields each outcome when it is there and keeps none: for long lists.
@@ -214,6 +217,7 @@ class Session:
             resume=resume,
             skip_missing=skip_missing,
             skip_failed=skip_failed,
+            prompts=prompts,
         ) as job:
             yield from self.run(job, on_progress)
 
