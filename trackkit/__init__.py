@@ -3,6 +3,7 @@
 Start with :func:`track` for one run, :class:`Session` for several, :func:`read_jsonl` for results on disk.
 """
 
+from trackkit.annotation import Annotation, annotate, edit
 from trackkit.config import PRESETS, TrackConfig
 from trackkit.errors import (
     CheckpointError,
@@ -21,6 +22,7 @@ from trackkit.errors import (
 from trackkit.evaluation import Evaluation, evaluate
 from trackkit.job import Job
 from trackkit.jsonl import iter_jsonl, read_jsonl
+from trackkit.object_prompts import Prompt
 from trackkit.results import TrackingResults
 from trackkit.session import Session, track
 from trackkit.structures import (
@@ -39,6 +41,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",
+    "Annotation",
     "CheckpointError",
     "ClusterError",
     "ConfigError",
@@ -47,6 +50,7 @@ __all__ = [
     "Frame",
     "Job",
     "Progress",
+    "Prompt",
     "PromptError",
     "ResultsError",
     "Session",
@@ -64,6 +68,8 @@ __all__ = [
     "VideoTask",
     "VideoTimeout",
     "VideoWriteError",
+    "annotate",
+    "edit",
     "evaluate",
     "iter_jsonl",
     "read_jsonl",

@@ -130,7 +130,7 @@ def decode_head(line: bytes) -> dict[str, Any]:
 def decode_task(head: dict[str, Any]) -> VideoTask:
     """What a line is of, from its head."""
     file = dict(head["source"])
-    same = {name: head[name] for name in ("video_path", "prompts") if name in head}
+    same: dict[str, Any] = {name: head[name] for name in ("video_path", "prompts") if name in head}
     return task_of({"source": file.pop("path"), **file, **same})
 
 

@@ -47,7 +47,7 @@ class Prompt:
     frame_idx: int
     obj_id: int
     label: str | None = None
-    box: tuple[float, float, float, float] | None = None
+    box: tuple[float, ...] | None = None
     points: tuple[tuple[float, float], ...] = ()
     point_labels: tuple[int, ...] = ()
     mask: InitVar[npt.ArrayLike | None] = None
