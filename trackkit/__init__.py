@@ -24,7 +24,7 @@ from trackkit.job import Job
 from trackkit.jsonl import iter_jsonl, read_jsonl
 from trackkit.object_prompts import Prompt
 from trackkit.results import TrackingResults
-from trackkit.session import Session, track
+from trackkit.session import Session, preview, track
 from trackkit.structures import (
     Detections,
     Frame,
@@ -72,6 +72,7 @@ __all__ = [
     "edit",
     "evaluate",
     "iter_jsonl",
+    "preview",
     "read_jsonl",
     "track",
     "track_video",

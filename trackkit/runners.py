@@ -15,7 +15,7 @@ from trackkit.config import TrackConfig
 from trackkit.errors import ClusterError
 from trackkit.schedule import run_tasks
 from trackkit.structures import Progress, VideoFailure, VideoResult, VideoTask
-from trackkit.tracking import ProgressCallback, load_models
+from trackkit.tracking import ProgressCallback, Work, load_models, track_video
 from trackkit.worker import PROGRESS_TOPIC, ModelHost, attempt, wait_for_models
 
 Outcome = VideoResult | VideoFailure
@@ -24,7 +24,12 @@ Outcome = VideoResult | VideoFailure
 class Runner(Protocol):
     """Runs tasks with models that are loaded already."""
 
-    def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
+    def run(
+        self,
+        tasks: Sequence[VideoTask],
+        on_progress: ProgressCallback | None,
+        work: Work = track_video,
+    ) -> Iterator[Outcome]:
         """Yield the outcome of every task, in the order in which they are done."""
         ...
 
@@ -46,12 +51,16 @@ class InProcessRunner:
         self._config, self._models = config, load_models(config, device)
         self._timeout_s = timeout_s
 
-    def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
+    def run(
+        self,
+        tasks: Sequence[VideoTask],
+        on_progress: ProgressCallback | None,
+        work: Work = track_video,
+    ) -> Iterator[Outcome]:
         """Yield the outcome of every task."""
         for task in tasks:
-            yield attempt(
-                task, self._config, self._models, on_progress, timeout_s=self._timeout_s, worker="local"
-            )
+            where: dict[str, Any] = {"timeout_s": self._timeout_s, "worker": "local"}
+            yield attempt(task, self._config, self._models, on_progress, work, **where)
 
     def close(self) -> None:
         """Let go of the models."""
@@ -129,7 +138,12 @@ class ClusterRunner:
             )
             raise ClusterError(msg) from None
 
-    def run(self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None) -> Iterator[Outcome]:
+    def run(
+        self,
+        tasks: Sequence[VideoTask],
+        on_progress: ProgressCallback | None,
+        work: Work = track_video,
+    ) -> Iterator[Outcome]:
         """Yield the outcome of every task, in the order in which they are done."""
         with self._listening(on_progress):
             for outcome in run_tasks(
@@ -139,6 +153,7 @@ class ClusterRunner:
                 schedule=self._schedule,
                 expect=self._expect,
                 timeout_s=self._timeout_s,
+                work=work,
             ):
                 if isinstance(outcome, VideoFailure) and outcome.gpu is None:  # died before it could say
                     yield replace(outcome, gpu=self._gpus.get(outcome.worker or ""))

@@ -18,6 +18,7 @@ from distributed.client import FutureCancelledError
 from trackkit.errors import ClusterError, ConfigError
 from trackkit.object_prompts import task_of
 from trackkit.structures import VideoFailure, VideoResult, VideoTask
+from trackkit.tracking import Work, track_video
 from trackkit.worker import LAST_WORDS_TOPIC, run_task
 
 SCHEDULES = ("dynamic", "round-robin")
@@ -33,6 +34,7 @@ def run_tasks(
     schedule: str = "dynamic",
     expect: int = 0,
     timeout_s: float | None = None,
+    work: Work = track_video,
 ) -> Iterator[VideoResult | VideoFailure]:
     """Run every task and yield its outcome when it is there.
 
@@ -50,6 +52,7 @@ def run_tasks(
             ``i`` to worker ``i % n``, whatever the others do.
         expect: Number of workers that will come, where they are not all there yet.
         timeout_s: What a video may take. One that hangs costs its worker process, and is not tried again.
+        work: What is done to each video.
 
     Raises:
         ConfigError: The schedule is unknown.
@@ -60,7 +63,8 @@ def run_tasks(
     if schedule not in SCHEDULES:
         msg = f"schedule is {schedule!r}: choose one of {', '.join(SCHEDULES)}"
         raise ConfigError(msg)
-    send = partial(_map, client, {"host": host, "timeout_s": timeout_s, "grace_s": WATCHDOG_GRACE_S})
+    options = {"host": host, "timeout_s": timeout_s, "grace_s": WATCHDOG_GRACE_S, "work": work}
+    send = partial(_map, client, options)
     submit = _dynamic(client, tasks, send, expect) if schedule == "dynamic" else _pinned(client, tasks, send)
     killed: list[VideoFailure] = []
     with _last_words(client) as said:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from distributed import Client, Security
 
@@ -22,7 +22,12 @@ from trackkit.results import TrackingResults
 from trackkit.runners import ClusterRunner, InProcessRunner, Outcome, Runner
 from trackkit.schedule import SCHEDULES
 from trackkit.tracking import ProgressCallback
-from trackkit.video_list import Videos
+from trackkit.video_list import Videos, find_videos, make_tasks
+
+if TYPE_CHECKING:
+    from trackkit.preview import Preview
+
+FEW_VIDEOS = 12
 
 
 class Session:
@@ -191,6 +196,22 @@ class Session:
         ) as job:
             return TrackingResults([*job.read_done(), *self.run(job, on_progress)], self.config)
 
+    def preview(self, videos: Videos, *, frames: int = 4) -> Preview:
+        """Look at a few frames of each video, and estimate how long a run over all of them will take.
+
+        Every video is decoded up to the last of these frames.
+
+        Args:
+            videos: As for :meth:`track`; what cannot be read is in ``failures``.
+            frames: Evenly spread frames of each video in which the detector looks.
+        """
+        from trackkit.preview import Preview, preview_video  # supervision takes a second to import
+
+        tasks, missing = make_tasks(videos, skip_missing=True)
+        looks = self._runner.run(tasks, None, partial(preview_video, frames=frames))
+        workers = 1 if self.client is None else len(self.client.nthreads())
+        return Preview(chain(missing, looks), self.config, workers)
+
     def iter_results(
         self,
         videos: Videos,
@@ -238,6 +259,37 @@ def _device_here(device: str | None, gpu_ids: Sequence[int] | None) -> str:
     if gpu_ids:
         return f"cuda:{gpu_ids[0]}"
     return device if device is not None and ":" in device else "cuda:0"
+
+
+def preview(
+    videos: Videos,
+    text_prompt: str,
+    *,
+    frames: int = 4,
+    preset: str | None = None,
+    session: dict[str, Any] | None = None,
+    **options: Any,
+) -> Preview:
+    """See what the detector finds in a few frames of each video, before hours are spent on all of them.
+
+    Args:
+        videos: A list file, a video, a folder, a pattern, or paths.
+        text_prompt: Classes to find: ``"person. red cup."``.
+        frames: Evenly spread frames of each video in which the detector looks.
+        preset: Name of a set of options, e.g. ``"color"``.
+        session: Options of :class:`Session`. By default this process does it where there are few videos, one
+            after the other; where there are more than ``FEW_VIDEOS``, workers do, as in a run.
+        **options: Options of :class:`trackkit.TrackConfig`.
+
+    Example:
+        >>> preview("clips/*.mp4", "car", preset="color")  # doctest: +SKIP
+    """
+    make = TrackConfig if preset is None else partial(TrackConfig.from_preset, preset)
+    names = find_videos(videos)
+    if session is None:
+        session = {"num_workers": 0} if len(names) <= FEW_VIDEOS else {}
+    with Session(make(text_prompt, **options), **session) as running:
+        return running.preview(names, frames=frames)
 
 
 def track(

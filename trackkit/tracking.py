@@ -28,6 +28,8 @@ from trackkit.video_list import make_task
 from trackkit.video_writer import VideoWriter
 
 ProgressCallback = Callable[[Progress], None]
+Work = Callable[..., VideoResult]
+"""What is done to a video: :func:`track_video`, or what takes and gives the same."""
 PROGRESS_INTERVAL_S = 0.1
 ADVISE_AFTER_FRAMES = 5
 
@@ -109,7 +111,7 @@ def track_video(
         tracker = models.tracker.start(reader.info, clock, task.prompts)
         report = _Reporter(task, config, models.device, reader.expected_frames, clock, on_progress)
         frames = reader if timeout_s is None else _in_time(reader, started, timeout_s)
-        for objects in _follow(frames, models.detector, tracker, config, clock, report):
+        for objects in follow(frames, models.detector, tracker, config, clock, report.processed):
             idx.append(objects.frame.idx)
             time_s.append(objects.frame.time_s)
             table.add(objects)
@@ -159,13 +161,13 @@ def _check_all_met(task: VideoTask, processed: array[int], config: TrackConfig) 
     raise PromptError(msg)
 
 
-def _follow(
+def follow(
     frames: Iterable[Frame],
     detector: Detector,
     tracker: Tracker,
     config: TrackConfig,
     clock: StageClock,
-    report: _Reporter,
+    on_processed: Callable[[], None],
 ) -> Iterator[TrackedObjects]:
     """The heart: frames in, settled objects out, a window of ``batch_size`` frames at a time."""
     processed = 0
@@ -181,7 +183,7 @@ def _follow(
             with clock("track"):
                 settled = tracker.update(frame, detections.get(frame.idx))
             yield from settled
-            report.processed()
+            on_processed()
     with clock("track"):
         settled = tracker.finish()
     yield from settled
