@@ -6,6 +6,7 @@ Start with :func:`track` for one run, :class:`Session` for several, :func:`read_
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from trackkit.annotation import Annotation, annotate, edit
 from trackkit.config import PRESETS, TrackConfig
 from trackkit.errors import (
     CheckpointError,
@@ -25,8 +26,9 @@ from trackkit.evaluation import Evaluation, evaluate
 from trackkit.export import Exported, export_results
 from trackkit.job import Job
 from trackkit.jsonl import iter_jsonl, read_jsonl
+from trackkit.object_prompts import Prompt
 from trackkit.results import TrackingResults
-from trackkit.session import Session, track
+from trackkit.session import Session, preview, track
 from trackkit.structures import (
     Detections,
     Frame,
@@ -47,6 +49,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "PRESETS",
+    "Annotation",
     "CheckpointError",
     "ClusterError",
     "ConfigError",
@@ -56,6 +59,7 @@ __all__ = [
     "Frame",
     "Job",
     "Progress",
+    "Prompt",
     "PromptError",
     "ResultsError",
     "Session",
@@ -73,13 +77,16 @@ __all__ = [
     "VideoTask",
     "VideoTimeout",
     "VideoWriteError",
+    "annotate",
     "contact_sheet",
+    "edit",
     "evaluate",
     "export_results",
     "iter_jsonl",
     "plot_stages",
     "plot_timeline",
     "plot_trajectories",
+    "preview",
     "read_jsonl",
     "show_frame",
     "show_video",

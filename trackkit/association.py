@@ -56,6 +56,8 @@ class Track:
         misses: Runs of the detector that did not see it although it was visible.
         drifts: Matches in a row with an IoU below ``DRIFT_IOU``.
         obj_id: What the user sees, from 1 up; None until its first frame leaves the tracker.
+        given_id: The same from the start, where the user pointed it out: such an object is no ghost, and of
+            two twins the one that stays.
     """
 
     key: int
@@ -69,9 +71,11 @@ class Track:
     hits: int = 1
     misses: int = 0
     drifts: int = 0
-    obj_id: int | None = None
+    obj_id: int | None = field(init=False)
+    given_id: int | None = None
 
     def __post_init__(self) -> None:
+        self.obj_id = self.given_id
         self.seen_no = self.back_no = self.lost_no = self.born_no
 
     def see(self, frame_no: int, time_s: float) -> None:
@@ -82,8 +86,8 @@ class Track:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether a second detection has seen it."""
-        return self.hits > 1
+        """Whether a second detection, or the user, has seen it."""
+        return self.given_id is not None or self.hits > 1
 
     @property
     def is_ghost(self) -> bool:
@@ -207,10 +211,15 @@ def has_come_back(older: Track, younger: Track, since: int) -> bool:
         younger: The other one.
         since: The first frame in which they were the same.
     """
+    if younger.given_id is not None:
+        return False
     was_away = older.lost_no < younger.born_no <= older.back_no
     return was_away and older.label == younger.label and since - older.back_no <= TWIN_FRAMES
 
 
 def weaker(a: Track, b: Track) -> Track:
-    """The one of two twins that goes: it was detected less often, or else is the younger one."""
-    return min(a, b, key=lambda track: (track.hits, -track.key))
+    """The one of two twins that goes: it was detected less often, or else is the younger one.
+
+    Never goes what the user pointed out.
+    """
+    return min(a, b, key=lambda track: (track.given_id is not None, track.hits, -track.key))

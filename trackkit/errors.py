@@ -2,7 +2,7 @@
 
     TrackkitError
     ├── ConfigError (ValueError)    an option has a value that cannot work
-    │   └── PromptError             the text prompt cannot be understood
+    │   └── PromptError             a text prompt cannot be understood, an object's prompt cannot be followed
     ├── CheckpointError             model weights are missing, cut or of another model
     ├── VideoError
     │   ├── VideoOpenError          no frame could be read
@@ -27,7 +27,7 @@ class ConfigError(TrackkitError, ValueError):
 
 
 class PromptError(ConfigError):
-    """The text prompt cannot be understood."""
+    """A text prompt cannot be understood, or what points out an object cannot be followed."""
 
 
 class CheckpointError(TrackkitError):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from trackkit.config import TrackConfig
-from trackkit.errors import VideoWriteError
+from trackkit.errors import PromptError, VideoWriteError
 from trackkit.journal import Journal
-from trackkit.jsonl import iter_jsonl
-from trackkit.structures import VideoFailure, VideoResult
+from trackkit.object_prompts import Prompts
+from trackkit.structures import VideoFailure, VideoResult, VideoTask
+from trackkit.tracking import with_prompts
 from trackkit.video_list import Videos, make_tasks
 from trackkit.video_writer import remove_abandoned
+
+PromptsByVideo: TypeAlias = Mapping[str, Prompts] | Mapping[os.PathLike[str], Prompts]
 
 
 class Job:
@@ -30,6 +33,7 @@ class Job:
         skip_missing: Record videos that are not there as failures, instead of raising.
         skip_failed: Leave out the videos that failed before, with these options and unchanged since; else
             they are tried again.
+        prompts: Objects that you point out, by video. A video whose prompts change is done again.
 
     Attributes:
         tasks: What is to be done, largest source first.
@@ -40,6 +44,7 @@ class Job:
 
     Raises:
         VideoOpenError: Videos are missing; the message names each of them.
+        PromptError: A prompt does not fit the config, or its video is none of these.
         ResultsError: ``output_jsonl`` holds results of other options, or cannot be written.
         VideoWriteError: ``output_video_dir`` cannot be made.
     """
@@ -55,8 +60,10 @@ class Job:
         resume: bool = True,
         skip_missing: bool = False,
         skip_failed: bool = False,
+        prompts: PromptsByVideo | None = None,
     ) -> None:
         tasks, missing = make_tasks(videos, output_video_dir=output_video_dir, skip_missing=skip_missing)
+        tasks = _with_prompts(tasks, missing, prompts or {}, config)
         self.notes: list[str] = []
         if output_video_dir is not None:
             _make_folder(Path(output_video_dir))
@@ -106,10 +113,21 @@ class Job:
     def read_done(self) -> Iterator[VideoResult | VideoFailure]:
         """The results of the videos that were done before, and the failures that are not tried again."""
         yield from self.failed
-        if self._journal is None or not self.done:
-            return
-        done = {task.key for task in self.done}
-        yield from (result for result, _ in iter_jsonl(self._journal.path) if result.task.key in done)
+        if self._journal is not None:
+            yield from self._journal.read(self.done)
+
+
+def _with_prompts(
+    tasks: list[VideoTask], missing: list[VideoFailure], prompts: PromptsByVideo, config: TrackConfig
+) -> list[VideoTask]:
+    given = {os.path.abspath(video): each for video, each in prompts.items()}  # noqa: PTH100
+    known = {task.source for task in tasks} | {failure.task.source for failure in missing}
+    strangers = sorted(given.keys() - known)
+    if strangers:
+        shown = "".join(f"\n  {source}" for source in strangers)
+        msg = f"there are prompts for videos that are not among those to be tracked:{shown}"
+        raise PromptError(msg)
+    return [with_prompts(task, given.get(task.source, ()), config) for task in tasks]
 
 
 def _make_folder(folder: Path) -> None:

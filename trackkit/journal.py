@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Iterable, Iterator
 from io import FileIO
 from pathlib import Path
 from time import strftime
@@ -16,15 +17,17 @@ from trackkit.errors import ConfigError, ResultsError
 from trackkit.jsonl import (
     LAYOUTS,
     decode_head,
+    decode_task,
     encode_failure,
     encode_result,
     failures_path,
     iter_failures,
+    iter_jsonl,
     numbered_lines,
 )
 from trackkit.lock import FileLock
 from trackkit.results import failure_of
-from trackkit.structures import VideoFailure, VideoResult, VideoTask
+from trackkit.structures import TaskKey, VideoFailure, VideoResult, VideoTask
 
 
 class Journal:
@@ -92,7 +95,14 @@ class Journal:
         """Whether the file holds this video, unchanged since."""
         return task.key in self._done
 
-    def read_failed(self) -> dict[tuple[str, int, int], VideoFailure]:
+    def read(self, tasks: Iterable[VideoTask]) -> Iterator[VideoResult]:
+        """The latest result of each of these videos that the file holds already."""
+        wanted = {self._done[task.key] for task in tasks}
+        for number, (result, _) in enumerate(iter_jsonl(self.path) if wanted else (), start=1):
+            if number in wanted:
+                yield result
+
+    def read_failed(self) -> dict[TaskKey, VideoFailure]:
         """The videos that failed with these options and were not done since, by ``VideoTask.key``."""
         found = {f.task.key: f for f, config in iter_failures(self.path) if config == self.config.hash}
         return {key: failure for key, failure in found.items() if key not in self._done}
@@ -157,8 +167,9 @@ class Journal:
                     f"the last line of {path} was cut short: kept in {aside}, its video runs again"
                 )
 
-    def _read_done(self) -> set[tuple[str, int, int]]:
-        done = set()
+    def _read_done(self) -> dict[TaskKey, int]:
+        """The videos that the file holds, each with the number of its last line."""
+        done = {}
         for number, line in numbered_lines(self.path) if self.path.exists() else ():
             try:
                 head = decode_head(line)
@@ -167,7 +178,7 @@ class Journal:
                 raise ResultsError(msg) from None
             if head["config_hash"] != self.config.hash:
                 raise ResultsError(self._difference(head["config"]))
-            done.add(tuple(head["source"][name] for name in ("path", "size_bytes", "mtime_ns")))
+            done[decode_task(head).key] = number
         return done
 
     def _difference(self, theirs: dict[str, object]) -> str:

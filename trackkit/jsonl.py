@@ -18,7 +18,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ import pandas as pd
 from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError, ResultsError
 from trackkit.geometry import rle_areas
+from trackkit.object_prompts import task_of
 from trackkit.results import TRACK_DTYPES, TrackingResults, empty_frame
 from trackkit.structures import VideoFailure, VideoInfo, VideoResult, VideoTask
 
@@ -56,6 +57,7 @@ def encode_result(result: VideoResult, config: TrackConfig, layout: str = "frame
         "config": config.to_dict(),
         "source": {"path": task.source, "size_bytes": task.size_bytes, "mtime_ns": task.mtime_ns},
         "video_path": task.video_path,
+        "prompts": [asdict(prompt) for prompt in task.prompts],
         "text_prompt": config.text_prompt,
         "video_info": {
             "width": info.width,
@@ -134,6 +136,13 @@ def decode_head(line: bytes) -> dict[str, Any]:
     return head
 
 
+def decode_task(head: dict[str, Any]) -> VideoTask:
+    """What a line is of, from its head."""
+    file = dict(head["source"])
+    same: dict[str, Any] = {name: head[name] for name in ("video_path", "prompts") if name in head}
+    return task_of({"source": file.pop("path"), **file, **same})
+
+
 def decode_run(line: bytes) -> dict[str, Any]:
     """The end of a line, that says how the run went: seconds, worker, warnings; quick as :func:`decode_head`.
 
@@ -190,10 +199,8 @@ def _decode(data: dict[str, Any]) -> tuple[VideoResult, TrackConfig]:
         ]
         rows.sort(key=lambda row: (row[0], row[2]))
         processed = data["processed_frames"]["frame_idx"], data["processed_frames"]["time_s"]
-    info, source, run = data["video_info"], data["source"], dict(data["run"])
-    task = VideoTask(
-        data["video_path"], source["path"], run.pop("output_video"), source["size_bytes"], source["mtime_ns"]
-    )
+    info, run = data["video_info"], dict(data["run"])
+    task = replace(decode_task(data), output_video=run.pop("output_video"))
     run["warnings"] = tuple(run["warnings"])
     result = VideoResult(
         task=task,
@@ -250,7 +257,7 @@ def decode_failure(line: bytes) -> VideoFailure:
     try:
         data = orjson.loads(line)
         values = {k: v for k, v in data.items() if k not in ("schema_version", "config_hash", "task")}
-        return VideoFailure(task=VideoTask(**data["task"]), **values)
+        return VideoFailure(task=task_of(data["task"]), **values)
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         msg = f"not a line of a failures file ({error!r})"
         raise ResultsError(msg) from None

@@ -17,7 +17,7 @@ from trackkit.errors import ClusterError
 from trackkit.run_state import read_progress
 from trackkit.schedule import run_tasks
 from trackkit.structures import VideoFailure, VideoResult, VideoTask
-from trackkit.tracking import ProgressCallback, load_models
+from trackkit.tracking import ProgressCallback, Work, load_models, track_video
 from trackkit.worker import PROGRESS_TOPIC, ModelHost, attempt, wait_for_models
 
 Outcome = VideoResult | VideoFailure
@@ -32,7 +32,11 @@ class Runner(Protocol):
         ...
 
     def run(
-        self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None, run_id: str
+        self,
+        tasks: Sequence[VideoTask],
+        on_progress: ProgressCallback | None,
+        run_id: str,
+        work: Work = track_video,
     ) -> Iterator[Outcome]:
         """Yield the outcome of every task, in the order in which they are done."""
         ...
@@ -61,13 +65,16 @@ class InProcessRunner:
         self.dashboard: DashboardLink | None = None
 
     def run(
-        self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None, run_id: str
+        self,
+        tasks: Sequence[VideoTask],
+        on_progress: ProgressCallback | None,
+        run_id: str,
+        work: Work = track_video,
     ) -> Iterator[Outcome]:
         """Yield the outcome of every task."""
         for task in tasks:
-            yield attempt(
-                task, self._config, self._models, on_progress, timeout_s=self._timeout_s, worker="local"
-            )
+            where: dict[str, Any] = {"timeout_s": self._timeout_s, "worker": "local"}
+            yield attempt(task, self._config, self._models, on_progress, work, **where)
 
     def announce(self, run_id: str, **event: Any) -> None:
         """Nobody watches from outside."""
@@ -161,7 +168,11 @@ class ClusterRunner:
                 self.client.log_event(RUN_TOPIC, {"run": run_id, "client": self.client.id, **event})
 
     def run(
-        self, tasks: Sequence[VideoTask], on_progress: ProgressCallback | None, run_id: str
+        self,
+        tasks: Sequence[VideoTask],
+        on_progress: ProgressCallback | None,
+        run_id: str,
+        work: Work = track_video,
     ) -> Iterator[Outcome]:
         """Yield the outcome of every task, in the order in which they are done."""
         with self._listening(on_progress, run_id):
@@ -173,6 +184,7 @@ class ClusterRunner:
                 schedule=self._schedule,
                 expect=self._expect,
                 timeout_s=self._timeout_s,
+                work=work,
             ):
                 if isinstance(outcome, VideoFailure) and outcome.gpu is None:  # died before it could say
                     yield replace(outcome, gpu=self._gpus.get(outcome.worker or ""))

@@ -16,7 +16,9 @@ from distributed import Client, Future, KilledWorker, as_completed
 from distributed.client import FutureCancelledError
 
 from trackkit.errors import ClusterError, ConfigError
+from trackkit.object_prompts import task_of
 from trackkit.structures import VideoFailure, VideoResult, VideoTask
+from trackkit.tracking import Work, track_video
 from trackkit.worker import LAST_WORDS_TOPIC, run_task
 
 SCHEDULES = ("dynamic", "round-robin")
@@ -33,6 +35,7 @@ def run_tasks(
     schedule: str = "dynamic",
     expect: int = 0,
     timeout_s: float | None = None,
+    work: Work = track_video,
 ) -> Iterator[VideoResult | VideoFailure]:
     """Run every task and yield its outcome when it is there.
 
@@ -51,6 +54,7 @@ def run_tasks(
             ``i`` to worker ``i % n``, whatever the others do.
         expect: Number of workers that will come, where they are not all there yet.
         timeout_s: What a video may take. One that hangs costs its worker process, and is not tried again.
+        work: What is done to each video.
 
     Raises:
         ConfigError: The schedule is unknown.
@@ -61,7 +65,10 @@ def run_tasks(
     if schedule not in SCHEDULES:
         msg = f"schedule is {schedule!r}: choose one of {', '.join(SCHEDULES)}"
         raise ConfigError(msg)
-    options = {"host": host, "run": run, "timeout_s": timeout_s, "grace_s": WATCHDOG_GRACE_S}
+    options = {
+        **{"host": host, "run": run, "work": work},
+        **{"timeout_s": timeout_s, "grace_s": WATCHDOG_GRACE_S},
+    }
     send = partial(_map, client, options)
     submit = _dynamic(client, tasks, send, expect) if schedule == "dynamic" else _pinned(client, tasks, send)
     killed: list[VideoFailure] = []
@@ -83,7 +90,7 @@ def _last_words(client: Client) -> Iterator[dict[str, VideoFailure]]:
 
     def hear(event: tuple[float, dict[str, Any]]) -> None:
         fields = dict(event[1]["failure"])
-        task = VideoTask(**fields.pop("task"))
+        task = task_of(fields.pop("task"))
         said[task.source] = VideoFailure(task, **fields)
 
     client.subscribe_topic(LAST_WORDS_TOPIC, hear)

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import chain
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from distributed import Client, Security
@@ -19,7 +19,7 @@ from trackkit.cluster import ANY_PORT, LOCALHOST, choose_gpus, start_cluster
 from trackkit.config import TrackConfig
 from trackkit.dashboard import DashboardLink
 from trackkit.errors import ConfigError
-from trackkit.job import Job
+from trackkit.job import Job, PromptsByVideo
 from trackkit.progress import open_display
 from trackkit.results import TrackingResults, video_row
 from trackkit.run_state import RunState
@@ -27,7 +27,12 @@ from trackkit.runners import ClusterRunner, InProcessRunner, Outcome, Runner
 from trackkit.schedule import SCHEDULES
 from trackkit.structures import Progress
 from trackkit.tracking import ProgressCallback
-from trackkit.video_list import Videos
+from trackkit.video_list import Videos, find_videos, make_tasks
+
+if TYPE_CHECKING:
+    from trackkit.preview import Preview
+
+FEW_VIDEOS = 12
 
 
 class Session:
@@ -175,6 +180,7 @@ class Session:
         resume: bool = True,
         skip_missing: bool = False,
         skip_failed: bool = False,
+        prompts: PromptsByVideo | None = None,
         on_progress: ProgressCallback | None = None,
         progress: bool | None = None,
     ) -> TrackingResults:
@@ -201,8 +207,25 @@ class Session:
             resume=resume,
             skip_missing=skip_missing,
             skip_failed=skip_failed,
+            prompts=prompts,
         ) as job:
             return TrackingResults([*job.read_done(), *self._show(job, on_progress, progress)], self.config)
+
+    def preview(self, videos: Videos, *, frames: int = 4) -> Preview:
+        """Look at a few frames of each video, and estimate how long a run over all of them will take.
+
+        Every video is decoded up to the last of these frames.
+
+        Args:
+            videos: As for :meth:`track`; what cannot be read is in ``failures``.
+            frames: Evenly spread frames of each video in which the detector looks.
+        """
+        from trackkit.preview import Preview, preview_video  # supervision takes a second to import
+
+        tasks, missing = make_tasks(videos, skip_missing=True)
+        looks = self._runner.run(tasks, None, uuid4().hex, partial(preview_video, frames=frames))
+        workers = 1 if self.client is None else len(self.client.nthreads())
+        return Preview(chain(missing, looks), self.config, workers)
 
     def iter_results(
         self,
@@ -214,6 +237,7 @@ class Session:
         resume: bool = True,
         skip_missing: bool = False,
         skip_failed: bool = False,
+        prompts: PromptsByVideo | None = None,
         on_progress: ProgressCallback | None = None,
         progress: bool | None = None,
     ) -> Iterator[Outcome]:
@@ -230,6 +254,7 @@ class Session:
             resume=resume,
             skip_missing=skip_missing,
             skip_failed=skip_failed,
+            prompts=prompts,
         ) as job:
             yield from self._show(job, on_progress, progress)
 
@@ -268,6 +293,37 @@ def _device_here(device: str | None, gpu_ids: Sequence[int] | None) -> str:
     if gpu_ids:
         return f"cuda:{gpu_ids[0]}"
     return device if device is not None and ":" in device else "cuda:0"
+
+
+def preview(
+    videos: Videos,
+    text_prompt: str,
+    *,
+    frames: int = 4,
+    preset: str | None = None,
+    session: dict[str, Any] | None = None,
+    **options: Any,
+) -> Preview:
+    """See what the detector finds in a few frames of each video, before hours are spent on all of them.
+
+    Args:
+        videos: A list file, a video, a folder, a pattern, or paths.
+        text_prompt: Classes to find: ``"person. red cup."``.
+        frames: Evenly spread frames of each video in which the detector looks.
+        preset: Name of a set of options, e.g. ``"color"``.
+        session: Options of :class:`Session`. By default this process does it where there are few videos, one
+            after the other; where there are more than ``FEW_VIDEOS``, workers do, as in a run.
+        **options: Options of :class:`trackkit.TrackConfig`.
+
+    Example:
+        >>> preview("clips/*.mp4", "car", preset="color")  # doctest: +SKIP
+    """
+    make = TrackConfig if preset is None else partial(TrackConfig.from_preset, preset)
+    names = find_videos(videos)
+    if session is None:
+        session = {"num_workers": 0} if len(names) <= FEW_VIDEOS else {}
+    with Session(make(text_prompt, **options), **session) as running:
+        return running.preview(names, frames=frames)
 
 
 def track(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trackkit.errors import ResultsError
-from trackkit.jsonl import decode_head, decode_run, failures_path, iter_failures, numbered_lines
+from trackkit.jsonl import decode_head, decode_run, decode_task, failures_path, iter_failures, numbered_lines
 from trackkit.lock import held_by
+from trackkit.structures import VideoTask
 from trackkit.video_list import Videos, make_tasks
 
 
@@ -56,21 +57,21 @@ def read_status(output_jsonl: str | os.PathLike[str], videos: Videos | None = No
         if not line.endswith(b"\n"):
             break
         try:
-            source, run = decode_head(line)["source"], decode_run(line)
-            done.add((source["path"], source["size_bytes"], source["mtime_ns"]))
+            head, run = decode_head(line), decode_run(line)
+            done.add(_file(decode_task(head)))
             truncated += run["truncated"] is not None
             seconds += run["seconds"]["total"]
             workers.add(run["worker"])
         except (ResultsError, KeyError, TypeError) as error:
             msg = f"{path}, line {number} cannot be read ({error}): is it a results file of trackkit?"
             raise ResultsError(msg) from None
-    failures = {failure.task.key: failure for failure, _ in iter_failures(path)}
+    failures = {_file(failure.task): failure for failure, _ in iter_failures(path)}
     failed = [failure for key, failure in failures.items() if key not in done]
     left = None
     if videos is not None:
         tasks, missing = make_tasks(videos, skip_missing=True)
         over = done | failures.keys()
-        left = sum(task.key not in over for task in [*tasks, *(failure.task for failure in missing)])
+        left = sum(_file(task) not in over for task in [*tasks, *(failure.task for failure in missing)])
     return RunStatus(
         done=len(done),
         truncated=truncated,
@@ -80,3 +81,8 @@ def read_status(output_jsonl: str | os.PathLike[str], videos: Videos | None = No
         videos_per_hour=3600 * len(done) * len(workers) / seconds if seconds else None,
         writer=held_by(path),
     )
+
+
+def _file(task: VideoTask) -> tuple[str, int, int]:
+    """Tells videos apart whatever was pointed out in them: a list of videos does not say."""
+    return task.source, task.size_bytes, task.mtime_ns

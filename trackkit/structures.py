@@ -7,15 +7,19 @@ Coordinates everywhere: pixels of the source video, x to the right, y down. Boxe
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+if TYPE_CHECKING:
+    from trackkit.object_prompts import Prompt
+
 Image: TypeAlias = npt.NDArray[np.uint8]
 Masks: TypeAlias = npt.NDArray[np.bool_]
 Boxes: TypeAlias = npt.NDArray[np.float32]
+TaskKey: TypeAlias = "tuple[str, int, int, tuple[Prompt, ...]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,7 @@ class VideoTask:
         output_video: Absolute path of the annotated video, or None.
         size_bytes: Size of the source when the run began, the estimate of the work.
         mtime_ns: Modification time of the source when the run began.
+        prompts: Objects that the user pointed out, in the order of their frames.
     """
 
     video_path: str
@@ -134,11 +139,12 @@ class VideoTask:
     output_video: str | None = None
     size_bytes: int = 0
     mtime_ns: int = 0
+    prompts: tuple[Prompt, ...] = ()
 
     @property
-    def key(self) -> tuple[str, int, int]:
-        """Tells whether a result is of this very file."""
-        return self.source, self.size_bytes, self.mtime_ns
+    def key(self) -> TaskKey:
+        """Tells whether a result is of this very file, and of these prompts."""
+        return self.source, self.size_bytes, self.mtime_ns, self.prompts
 
 
 @dataclass(frozen=True, slots=True, eq=False)

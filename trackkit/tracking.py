@@ -7,7 +7,7 @@ import resource
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from time import perf_counter
 from typing import Any, Self
@@ -18,15 +18,18 @@ from trackkit.checkpoints import cpu_speed_warning
 from trackkit.clock import StageClock
 from trackkit.config import TrackConfig
 from trackkit.detectors import Detector, load_detector
-from trackkit.errors import CheckpointError, VideoTimeout
+from trackkit.errors import CheckpointError, PromptError, VideoTimeout
+from trackkit.object_prompts import Prompts, settle_prompts
 from trackkit.results import TrackTable
 from trackkit.structures import Frame, Progress, TrackedObjects, VideoResult, VideoTask
-from trackkit.trackers import Tracker, TrackerModel, load_tracker
+from trackkit.trackers import Tracker, TrackerModel, check_promptable, load_tracker
 from trackkit.video import VideoReader
 from trackkit.video_list import make_task
 from trackkit.video_writer import VideoWriter
 
 ProgressCallback = Callable[[Progress], None]
+Work = Callable[..., VideoResult]
+"""What is done to a video: :func:`track_video`, or what takes and gives the same."""
 PROGRESS_INTERVAL_S = 0.1
 ADVISE_AFTER_FRAMES = 5
 
@@ -65,6 +68,7 @@ def track_video(
     video: str | os.PathLike[str] | VideoTask,
     config: TrackConfig,
     *,
+    prompts: Prompts = (),
     models: Models | None = None,
     device: str = "cpu",
     output_video: str | os.PathLike[str] | None = None,
@@ -76,6 +80,7 @@ def track_video(
     Args:
         video: A file, or a folder of numbered images.
         config: What to look for, and how.
+        prompts: Objects that you point out, beside what the detector finds (or ``detector="none"``).
         models: From :func:`load_models`; None loads them for this call.
         device: Where to load them, ``"cpu"`` or ``"cuda:N"``.
         output_video: Write the annotated video there.
@@ -84,11 +89,15 @@ def track_video(
 
     Raises:
         VideoOpenError: The video gives no frame.
+        PromptError: A prompt does not fit the config, the video's size or length, or the tracker.
         VideoTimeout: It took longer than ``timeout_s``; the message names the frame that it had reached.
         VideoWriteError: The annotated video cannot be written.
         CheckpointError: A model cannot be loaded.
     """
-    task = video if isinstance(video, VideoTask) else make_task(video, output_video)
+    if isinstance(video, VideoTask):
+        task = video
+    else:
+        task = with_prompts(make_task(video, output_video), prompts, config)
     models = models or load_models(config, device)
     started, clock = perf_counter(), StageClock()
     table, idx, time_s = TrackTable(task.video_path, config.classes), array("i"), array("d")
@@ -97,15 +106,18 @@ def track_video(
         with clock("decode"):
             reader = stack.enter_context(VideoReader(task.source, fps=config.fps))
         annotated = stack.enter_context(_AnnotatedVideo(task, reader, clock))
-        tracker = models.tracker.start(reader.info, clock)
+        for prompt in task.prompts:
+            prompt.check_inside(reader.info.width, reader.info.height)
+        tracker = models.tracker.start(reader.info, clock, task.prompts)
         report = _Reporter(task, config, models.device, reader.expected_frames, clock, on_progress)
         frames = reader if timeout_s is None else _in_time(reader, started, timeout_s)
-        for objects in _follow(frames, models.detector, tracker, config, clock, report):
+        for objects in follow(frames, models.detector, tracker, config, clock, report.processed):
             idx.append(objects.frame.idx)
             time_s.append(objects.frame.time_s)
             table.add(objects)
             annotated.write(objects)
             report.settled(objects)
+    _check_all_met(task, idx, config)
     return VideoResult(
         task=task,
         info=reader.info,
@@ -120,13 +132,42 @@ def track_video(
     )
 
 
-def _follow(
+def with_prompts(task: VideoTask, prompts: Prompts, config: TrackConfig) -> VideoTask:
+    """The task with the objects that the user points out.
+
+    Raises:
+        PromptError: A prompt does not fit the config, or there is nothing to follow at all.
+    """
+    settled = settle_prompts(prompts, config)
+    if settled:
+        check_promptable(config)
+    elif config.detector == "none":
+        msg = f'{task.video_path}: there is no detector ("none") and no prompt: point out objects to follow'
+        raise PromptError(msg)
+    return replace(task, prompts=settled)
+
+
+def _check_all_met(task: VideoTask, processed: array[int], config: TrackConfig) -> None:
+    """A prompt on a frame that never came would be lost silently."""
+    lost = sorted({prompt.frame_idx for prompt in task.prompts}.difference(processed))
+    if not lost:
+        return
+    if lost[-1] > processed[-1]:
+        reason = f"the last frame is {processed[-1]}"
+    else:
+        nearest = min(processed, key=lambda idx: abs(idx - lost[0]))
+        reason = f"not every frame is processed (fps {config.fps}), the nearest is {nearest}"
+    msg = f"{task.video_path}: there are prompts on frames {', '.join(map(str, lost))}, but {reason}"
+    raise PromptError(msg)
+
+
+def follow(
     frames: Iterable[Frame],
     detector: Detector,
     tracker: Tracker,
     config: TrackConfig,
     clock: StageClock,
-    report: _Reporter,
+    on_processed: Callable[[], None],
 ) -> Iterator[TrackedObjects]:
     """The heart: frames in, settled objects out, a window of ``batch_size`` frames at a time."""
     processed = 0
@@ -142,7 +183,7 @@ def _follow(
             with clock("track"):
                 settled = tracker.update(frame, detections.get(frame.idx))
             yield from settled
-            report.processed()
+            on_processed()
     with clock("track"):
         settled = tracker.finish()
     yield from settled
@@ -212,14 +253,14 @@ class _Reporter:
     ) -> None:
         self._task, self._config, self._device = task, config, device
         self._total, self._clock, self._on_progress = total, clock, on_progress
-        self._frames = self._objects = 0
+        self._frames, self._objects = 0, set[int]()
         self._started = perf_counter()
         self._latest: TrackedObjects | None = None
         self._next = 0.0
         self.advice: tuple[str, ...] = ()
 
     def settled(self, objects: TrackedObjects) -> None:
-        self._objects = max(self._objects, int(objects.obj_ids.max(initial=0)))
+        self._objects.update(objects.obj_ids.tolist())
         self._latest = objects
 
     def processed(self) -> None:
@@ -230,7 +271,7 @@ class _Reporter:
             self.advice = () if advice is None else (advice,)
         if self._on_progress is not None and now >= self._next:
             self._next = now + PROGRESS_INTERVAL_S
-            counts = (self._frames, self._total, self._objects, dict(self._clock.seconds))
+            counts = (self._frames, self._total, len(self._objects), dict(self._clock.seconds))
             progress = Progress(
                 *(self._task.video_path, "local", *counts),
                 gpu_mb=_peak_gpu_mb(self._device),

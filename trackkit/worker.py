@@ -18,7 +18,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 from trackkit.config import TrackConfig
 from trackkit.errors import StorageError, VideoTimeout
 from trackkit.structures import Progress, VideoFailure, VideoResult, VideoTask
-from trackkit.tracking import Models, ProgressCallback, load_models, track_video
+from trackkit.tracking import Models, ProgressCallback, Work, load_models, track_video
 from trackkit.watchdog import end_process, watchdog
 
 if TYPE_CHECKING:
@@ -79,7 +79,12 @@ def _own_device() -> str:
 
 
 def run_task(
-    task: VideoTask, host: str, run: str, timeout_s: float | None = None, grace_s: float = 0.0
+    task: VideoTask,
+    host: str,
+    run: str,
+    timeout_s: float | None = None,
+    grace_s: float = 0.0,
+    work: Work = track_video,
 ) -> VideoResult | VideoFailure:
     """Track one video with the models of the plugin named ``host``: what a Dask task does.
 
@@ -114,7 +119,8 @@ def run_task(
         say(VideoFailure(task, VideoTimeout.__name__, message, stack, 1, name, gpu, seconds))
 
     with nullcontext() if timeout_s is None else watchdog(timeout_s + grace_s, give_up):
-        outcome = attempt(task, plugin.config, models, publish, timeout_s=timeout_s, worker=name, gpu=gpu)
+        where: dict[str, Any] = {"worker": name, "gpu": gpu}
+        outcome = attempt(task, plugin.config, models, publish, work, timeout_s=timeout_s, **where)
     if isinstance(outcome, VideoFailure) and _CUDA_ERROR in outcome.message:
         say(outcome)
         end_process()
@@ -126,6 +132,7 @@ def attempt(
     config: TrackConfig,
     models: Models,
     on_progress: ProgressCallback | None,
+    work: Work = track_video,
     *,
     timeout_s: float | None = None,
     worker: str,
@@ -138,12 +145,12 @@ def attempt(
     no result, in what is left of its time; the ``warnings`` of the result say so.
     """
     where = {"worker": worker, "gpu": gpu}
-    first = _attempt_once(task, config, models, on_progress, timeout_s, where)
+    first = _attempt_once(task, config, models, on_progress, work, timeout_s, where)
     if not _ran_out_of_memory(first):
         return first
     _free_gpu_memory()
     left_s = None if timeout_s is None else max(0.0, timeout_s - first.seconds)
-    second = _attempt_once(task, config.replace(batch_size=1), models, on_progress, left_s, where)
+    second = _attempt_once(task, config.replace(batch_size=1), models, on_progress, work, left_s, where)
     if isinstance(second, VideoResult):
         note = f"the GPU ran out of memory: done again with batch_size 1 in place of {config.batch_size}"
         return dataclasses.replace(second, warnings=(*second.warnings, note))
@@ -159,12 +166,13 @@ def _attempt_once(
     config: TrackConfig,
     models: Models,
     on_progress: ProgressCallback | None,
+    work: Work,
     timeout_s: float | None,
     where: dict[str, Any],
 ) -> VideoResult | VideoFailure:
     started = perf_counter()
     try:
-        result = track_video(task, config, models=models, on_progress=on_progress, timeout_s=timeout_s)
+        result = work(task, config, models=models, on_progress=on_progress, timeout_s=timeout_s)
     except StorageError:  # the run's problem, not the video's: the others would fail, too
         raise
     except Exception as error:  # noqa: BLE001 - whatever it was, it is recorded and the run goes on

@@ -79,6 +79,13 @@ def _grounding_dino(config: TrackConfig, device: str) -> Detector:
     return GroundingDinoDetector.from_config(config, device)
 
 
+@register_detector("none")
+def _none(config: TrackConfig, device: str) -> Detector:
+    from trackkit.detectors.none import NoDetector
+
+    return NoDetector()
+
+
 @register_detector("color")
 def _color(config: TrackConfig, device: str) -> Detector:
     from trackkit.detectors.color import ColorDetector

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import cv2
 import numpy as np
@@ -134,6 +135,12 @@ class ColorDetector:
             self._colors[name] = color
         self._box_threshold = box_threshold
         self._min_area = min_area
+
+    def at_threshold(self, box_threshold: float) -> Self:
+        """The same detector with another lowest score."""
+        other = copy(self)
+        other._box_threshold = box_threshold
+        return other
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """Find the regions in each image; see :class:`trackkit.detectors.Detector`."""

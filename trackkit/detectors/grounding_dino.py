@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import string
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -124,6 +125,12 @@ class GroundingDinoDetector:
         """
         model, processor = load_model(config.detector_model)
         return cls(model.to(device), processor, config)
+
+    def at_threshold(self, box_threshold: float) -> Self:
+        """The same detector with another lowest score."""
+        other = copy(self)
+        other._box_threshold = box_threshold
+        return other
 
     def detect(self, images: Sequence[Image]) -> list[Detections]:
         """Detect in a batch of images.

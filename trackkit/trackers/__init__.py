@@ -20,16 +20,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from trackkit.errors import ConfigError
+from trackkit.errors import ConfigError, PromptError
 
 if TYPE_CHECKING:
     from trackkit.clock import StageClock
     from trackkit.config import TrackConfig
+    from trackkit.object_prompts import Prompt
     from trackkit.structures import Detections, Frame, TrackedObjects, VideoInfo
 
 
 class Tracker(Protocol):
-    """Follows the objects of one video; ids count from 1, are unique in the video and never reused."""
+    """Follows the objects of one video; ids count from 1, are unique in the video and never reused.
+
+    Ids that prompts name are left out of the count.
+    """
 
     warnings: tuple[str, ...]
     """What the user should know of this video: limits that were reached."""
@@ -58,21 +62,35 @@ class Tracker(Protocol):
 class TrackerModel(Protocol):
     """A loaded tracker that starts one :class:`Tracker` per video."""
 
-    def start(self, video: VideoInfo, clock: StageClock) -> Tracker:
-        """Begin a new video: fresh state, fresh ids. Encoding of masks is booked on ``clock("encode")``."""
+    def start(self, video: VideoInfo, clock: StageClock, prompts: Sequence[Prompt] = ()) -> Tracker:
+        """Begin a new video: fresh state, fresh ids.
+
+        Args:
+            video: What is known of it.
+            clock: Encoding of masks is booked on ``clock("encode")``.
+            prompts: Objects that the user points out, each with its label, in the order of their frames. They
+                keep their ids. Empty for a tracker that was registered without ``takes_prompts``.
+        """
         ...
 
 
 TrackerLoader: TypeAlias = "Callable[[TrackConfig, str], TrackerModel]"
 
 _LOADERS: dict[str, TrackerLoader] = {}
+_TAKES_PROMPTS: dict[str, bool] = {}
 
 
-def register_tracker(name: str) -> Callable[[TrackerLoader], TrackerLoader]:
-    """Make a tracker known under ``name`` (``--tracker name``)."""
+def register_tracker(name: str, *, takes_prompts: bool = False) -> Callable[[TrackerLoader], TrackerLoader]:
+    """Make a tracker known under ``name`` (``--tracker name``).
+
+    Args:
+        name: For ``TrackConfig.tracker``.
+        takes_prompts: Whether it follows what the user points out.
+    """
 
     def register(loader: TrackerLoader) -> TrackerLoader:
         _LOADERS[name] = loader
+        _TAKES_PROMPTS[name] = takes_prompts
         return loader
 
     return register
@@ -81,6 +99,18 @@ def register_tracker(name: str) -> Callable[[TrackerLoader], TrackerLoader]:
 def tracker_names() -> tuple[str, ...]:
     """The known names."""
     return tuple(sorted(_LOADERS))
+
+
+def check_promptable(config: TrackConfig) -> None:
+    """Make sure that the tracker follows what the user points out.
+
+    Raises:
+        PromptError: It joins detections only.
+    """
+    if not _TAKES_PROMPTS.get(config.tracker, False):
+        able = ", ".join(sorted(name for name, takes in _TAKES_PROMPTS.items() if takes))
+        msg = f"tracker {config.tracker!r} joins detections and cannot take prompts: choose one of {able}"
+        raise PromptError(msg)
 
 
 def load_tracker(config: TrackConfig, device: str) -> TrackerModel:
@@ -106,7 +136,7 @@ def _bytetrack(config: TrackConfig, device: str) -> TrackerModel:
     return ByteTrackModel(config)
 
 
-@register_tracker("sam2")
+@register_tracker("sam2", takes_prompts=True)
 def _sam2(config: TrackConfig, device: str) -> TrackerModel:
     from trackkit.trackers.sam2 import Sam2TrackerModel
 

@@ -17,6 +17,7 @@ from trackers import ByteTrackTracker as Linker
 from trackkit.clock import StageClock
 from trackkit.config import TrackConfig
 from trackkit.geometry import box_areas, encode_masks, rle_areas
+from trackkit.object_prompts import Prompt
 from trackkit.structures import Boxes, Detections, Frame, TrackedObjects, VideoInfo
 
 LOST_SECONDS = 1.0
@@ -33,7 +34,7 @@ class ByteTrackModel:
     def __init__(self, config: TrackConfig) -> None:
         self._config = config
 
-    def start(self, video: VideoInfo, clock: StageClock) -> ByteTracker:
+    def start(self, video: VideoInfo, clock: StageClock, prompts: Sequence[Prompt] = ()) -> ByteTracker:
         """Begin a new video; see :class:`trackkit.trackers.TrackerModel`."""
         return ByteTracker(self._config, video, clock)
 

@@ -7,8 +7,8 @@ latest frames are held back, so that what soon proves wrong never shows: see :cl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import count
+from collections.abc import Mapping, Sequence, Set
+from itertools import count, groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,11 +34,12 @@ from trackkit.trackers.candidates import Candidate, candidates_of, overlaps
 from trackkit.trackers.features import FeatureSource
 from trackkit.trackers.outlines import Outline, boxes_of, outline_iou, visible_outlines
 from trackkit.trackers.sam2_engine import Propagation, Sam2Engine, Sam2Stages
-from trackkit.trackers.sam2_prompts import Prompt
+from trackkit.trackers.sam2_prompts import Prompt, engine_prompt
 from trackkit.trackers.scene_cuts import FLASH_FRAMES, SceneCuts
 from trackkit.trackers.window import HeldFrame, Row, Window
 
 if TYPE_CHECKING:
+    from trackkit import object_prompts
     from trackkit.clock import StageClock
     from trackkit.config import TrackConfig
 
@@ -73,9 +74,11 @@ class Sam2TrackerModel:
         autocast = None if dtype == torch.float32 else dtype
         return cls(Sam2Stages(load_sam2(config, device), dtype=autocast, compile=config.compile), config)
 
-    def start(self, video: VideoInfo, clock: StageClock) -> Sam2Tracker:
+    def start(
+        self, video: VideoInfo, clock: StageClock, prompts: Sequence[object_prompts.Prompt] = ()
+    ) -> Sam2Tracker:
         """Begin a new video; see :class:`trackkit.trackers.TrackerModel`."""
-        return Sam2Tracker(self._stages, self._config, video, clock)
+        return Sam2Tracker(self._stages, self._config, video, clock, prompts)
 
 
 class Sam2Tracker:
@@ -98,6 +101,8 @@ class Sam2Tracker:
     - **Twins** are objects whose masks were the same for ``TWIN_FRAMES`` frames. If the older one had been
       out of sight, the younger one was born too soon and becomes the older one again. Otherwise the one that
       was detected less often ends, from the first of these frames on.
+    - **Prompts** of the user start objects on their frames, under the ids that they name, or correct them.
+      Such an object is never a ghost and no twin that ends. Clicks on one that has ended start it anew.
     - **Scene cuts** end all objects; see :mod:`trackkit.trackers.scene_cuts`. New ones are born when the
       detector runs next, and filled in from the cut on.
 
@@ -111,16 +116,26 @@ class Sam2Tracker:
         config: See :class:`Sam2TrackerModel`.
         video: Its size is that of all frames.
         clock: Books the encoding of masks.
+        prompts: Objects that the user points out.
     """
 
-    def __init__(self, stages: Sam2Stages, config: TrackConfig, video: VideoInfo, clock: StageClock) -> None:
+    def __init__(
+        self,
+        stages: Sam2Stages,
+        config: TrackConfig,
+        video: VideoInfo,
+        clock: StageClock,
+        prompts: Sequence[object_prompts.Prompt] = (),
+    ) -> None:
         self.warnings: tuple[str, ...] = ()
+        self._notes: dict[object, str] = {}  # what the warnings are about
+        self._given = {idx: list(each) for idx, each in groupby(prompts, key=lambda prompt: prompt.frame_idx)}
         self._stages, self._config, self._clock = stages, config, clock
         self._size = (video.height, video.width)
         self._engine = self._new_engine()
         self._source = FeatureSource(self._engine, config.batch_size)
         self._cuts = SceneCuts[tuple[Frame, Detections | None]](min(FLASH_FRAMES, config.max_frames - 1))
-        self._window = Window()
+        self._window = Window({prompt.obj_id for prompt in prompts})
         self._tracks: dict[int, Track] = {}
         self._places: dict[int, Outline] = {}  # where each of them was last seen
         self._twins = Twins()
@@ -170,7 +185,8 @@ class Sam2Tracker:
             self._open_from = held.no
             for key in list(self._tracks):
                 self._end(key)
-        self._follow(held)
+        given = self._given.pop(frame.idx, [])
+        self._start(held, given, self._follow(held, given))
         if detections is not None:
             with self._clock("encode"):
                 found = candidates_of(detections, *self._size)
@@ -180,25 +196,64 @@ class Sam2Tracker:
         self._source.done(frame)
         self._window.keep_features(self._open_from, KEPT_FEATURES)
 
-    def _follow(self, held: HeldFrame) -> None:
-        """Propagate all objects to this frame, and end those that have been out of sight for too long."""
+    def _follow(self, held: HeldFrame, given: Sequence[object_prompts.Prompt]) -> set[int]:
+        """Propagate all objects to this frame, and end those that have been out of sight for too long.
+
+        Returns:
+            Keys of the objects that were corrected with the user's clicks.
+        """
         if not self._tracks:
-            return
-        now = held.frame.time_s
-        for key, outline in visible_outlines(self._propagate(held), self._clock).items():
-            self._see(held, self._tracks[key], outline, detected=False)
+            return set()
+        now, known = held.frame.time_s, self._given_keys()
+        clicks = {known[p.obj_id]: p for p in given if p.is_correction and p.obj_id in known}
+        prompts = [engine_prompt(key, each, *self._size) for key, each in clicks.items()]
+        for key, outline in visible_outlines(self._propagate(held, prompts), self._clock).items():
+            self._see(held, self._tracks[key], outline, detected=key in clicks)
         for key, track in list(self._tracks.items()):
             if now - track.seen_s > self._config.patience_s:
                 self._end(key)
+        return set(clicks)
+
+    def _given_keys(self) -> dict[int, int]:
+        """Id to key of the objects that the user pointed out."""
+        tracks = self._tracks.values()
+        return {track.given_id: track.key for track in tracks if track.given_id is not None}
+
+    def _start(self, held: HeldFrame, given: Sequence[object_prompts.Prompt], corrected: Set[int]) -> None:
+        """Start what the user points out in this frame, or start it anew."""
+        if not given:
+            return
+        known = self._given_keys()
+        starts = {known.get(each.obj_id) or next(self._keys): each for each in given if each.is_start}
+        starts = {key: each for key, each in starts.items() if key not in corrected}
+        if held.features is None:
+            self._propagate(held)
+        assert held.features is not None
+        prompts = [engine_prompt(key, each, *self._size) for key, each in starts.items()]
+        outlines = visible_outlines(self._engine.condition(held.features, prompts), self._clock)
+        for key, each in starts.items():
+            new = Track(key, each.label or "", 1.0, held.no, held.frame.time_s, given_id=each.obj_id)
+            self._tracks.setdefault(key, new).score = 1.0
+            held.rows.pop(key, None)
+            if key in outlines:
+                self._see(held, self._tracks[key], outlines[key], detected=True)
+        seen = {row.track.obj_id for row in held.rows.values()}
+        for each in given:
+            if each.obj_id not in seen:
+                self._warn(each, f"{each}: nothing of the object is to be seen there")
+
+    def _warn(self, about: object, text: str) -> None:
+        self._notes[about] = text
+        self.warnings = tuple(self._notes.values())
 
     def _see(self, held: HeldFrame, track: Track, outline: Outline, *, detected: bool) -> None:
         track.see(held.no, held.frame.time_s)
         self._places[track.key] = outline
         held.rows[track.key] = Row(track, outline, track.score, detected)
 
-    def _propagate(self, held: HeldFrame) -> Propagation:
+    def _propagate(self, held: HeldFrame, clicks: Sequence[Prompt] = ()) -> Propagation:
         held.features = self._source.get(held.frame)
-        return self._engine.propagate(held.features)
+        return self._engine.propagate(held.features, clicks)
 
     def _detect(self, held: HeldFrame, found: list[Candidate]) -> None:
         """Match detections to objects, let the others be born, and end ghosts."""
@@ -285,32 +340,29 @@ class Sam2Tracker:
         most = self._config.max_objects
         excess = max(len(self._tracks) + wanted - most, 0)
         unseen = sorted(
-            (t for key, t in self._tracks.items() if key not in held.rows), key=lambda t: t.seen_s
+            (t for key, t in self._tracks.items() if key not in held.rows and t.given_id is None),
+            key=lambda t: t.seen_s,
         )
         for track in unseen[:excess]:
             self._end(track.key)
         self._forgotten += len(unseen[:excess])
         self._refused += max(excess - len(unseen), 0)
         if excess:
-            self.warnings = (
+            note = (
                 f"max_objects of {most} was reached: {self._forgotten} objects out of sight were forgotten "
-                f"early, {self._refused} detections started no object; raise max_objects to follow more",
+                f"early, {self._refused} detections started no object; raise max_objects to follow more"
             )
-        return most - len(self._tracks)
+            self._warn("max_objects", note)
+        return max(most - len(self._tracks), 0)
 
     def _fill(self, held: HeldFrame, born: dict[int, tuple[Track, Prompt]]) -> None:
         """Follow new objects backwards; there is nothing to do where the detector ran on the frame before."""
         frames = self._window.backwards(self._open_from, held.no)
         if born and frames:
             assert held.features is not None
+            batch_size, clock = self._config.batch_size, self._clock
             fill_backwards(
-                self._new_engine(len(born)),
-                born,
-                held.features,
-                frames,
-                self._source,
-                self._config.batch_size,
-                self._clock,
+                self._new_engine(len(born)), born, held.features, frames, self._source, batch_size, clock
             )
 
     # Small parts ----------------------------------------------------------------------------------

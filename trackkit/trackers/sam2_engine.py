@@ -14,16 +14,16 @@ equal those of the stock predictor (Ravi et al., arXiv 2408.00714) for each obje
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, TypeAlias, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from trackkit.structures import Image
 from trackkit.trackers.memory import MemoryBank, ObjectMemory, Observation, Recall, StockSelector
 from trackkit.trackers.preprocess import Resizer, preprocess
+from trackkit.trackers.prompting import Answer, decode_prompts, refine
 from trackkit.trackers.propagation import Propagation
 from trackkit.trackers.sam2_model import FrameFeatures, SAM2Base, Sam2Stages, build_sam2_model
 from trackkit.trackers.sam2_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
@@ -64,10 +64,8 @@ class Sam2Engine:
         max_batch: Objects that go through the model at once; more of them go in several batches.
         resizer: ``"pil"`` equals the package bit for bit, ``"device"`` resizes on the model's device.
 
-    Not taken over from the package: tracking backwards, refining clicks on a frame that was tracked already
-        (a prompt
-    there starts the object anew on that frame), and filling of small holes (its CUDA extension is not on
-    PyPI).
+    Not taken over from the package: tracking backwards, and filling of small holes (its CUDA extension is not
+    on PyPI).
     """
 
     def __init__(
@@ -155,11 +153,14 @@ class Sam2Engine:
         return self._stages.encode(preprocess(images, self._stages.image_size, self._device, self._resizer))
 
     @torch.inference_mode()
-    def propagate(self, features: FrameFeatures) -> Propagation:
+    def propagate(self, features: FrameFeatures, clicks: Sequence[Prompt] = ()) -> Propagation:
         """Go on by one frame: follow all objects. Call it for every frame, also where there is no object yet.
 
         Args:
             features: Of the next frame.
+            clicks: Corrections of objects that are tracked, at most one prompt per object. The mask that was
+                found is refined with them, and the frame becomes a conditioning frame. An object that is out
+                of sight has no mask to refine: it is started anew, where one of its clicks is positive.
 
         Returns:
             Masks and scores of all objects, in the order of :attr:`obj_ids`.
@@ -167,7 +168,9 @@ class Sam2Engine:
         self._read_observations()
         self._now += 1
         self._current = features
-        parts = [self._track(objects, features) for objects in self._batches(list(self._objects.values()))]
+        by_id = {prompt.obj_id: prompt for prompt in clicks if not isinstance(prompt, MaskPrompt)}
+        batches = self._batches(list(self._objects.values()))
+        parts = [self._track(objects, features, by_id) for objects in batches]
         return Propagation.join(parts) if parts else self._nothing()
 
     @torch.inference_mode()
@@ -206,13 +209,16 @@ class Sam2Engine:
 
     # Propagation ----------------------------------------------------------------------------------
 
-    def _track(self, objects: list[ObjectMemory], features: FrameFeatures) -> Propagation:
+    def _track(
+        self, objects: list[ObjectMemory], features: FrameFeatures, clicks: Mapping[int, PointPrompt]
+    ) -> Propagation:
         """Follow one batch of objects to the current frame and remember what was found."""
         stages = self._stages
         recalls = [self._selector.recall(o, self._now) for o in objects]
         rows, map_slots, pointer_slots = self._recent_slots(objects).unbind(1)
         with stages.autocast():
-            candidates = stages.decode(self._fuse(objects, recalls, features), features.high_res)
+            fused = self._fuse(objects, recalls, features)
+            candidates = stages.decode(fused, features.high_res)
             choice, motion = self._selector.choose(rows, candidates.masks, candidates.ious.float())
             masks, ious, pointers = stages.pick(candidates, choice)
             maps = stages.remember(features.top, masks, candidates.scores, prompted=False)
@@ -220,7 +226,12 @@ class Sam2Engine:
         scores, ious = candidates.scores.float().flatten(), ious.float()
         if self._selector.needs_observations:
             self._unread.append((objects, torch.stack([ious, scores, motion], 1)))
-        return Propagation([o.obj_id for o in objects], masks, scores, ious, self._video_size)
+        tracked = Propagation([o.obj_id for o in objects], masks, scores, ious, self._video_size)
+        for i, o in enumerate(objects):
+            if o.obj_id in clicks:
+                before = masks[i : i + 1] if scores[i] > 0 else None
+                tracked = tracked.updated(self._correct(clicks[o.obj_id], features, fused[i : i + 1], before))
+        return tracked
 
     def _fuse(self, objects: list[ObjectMemory], recalls: list[Recall], features: FrameFeatures) -> Tensor:
         """Memory attention for objects of any age: ``(B, C, f, f)``."""
@@ -317,57 +328,33 @@ class Sam2Engine:
                 )
                 raise ValueError(msg)
 
-    def _start(self, prompts: list[Prompt], features: FrameFeatures) -> Propagation:
-        """Make the current frame a conditioning frame of objects; all prompts are of one kind."""
-        stages = self._stages
-        with stages.autocast():
-            masks, ious, pointers, scores = self._decode_prompts(prompts, features)
-            maps = stages.remember(features.top, masks, scores, prompted=True)
+    def _start(self, prompts: Sequence[Prompt], features: FrameFeatures) -> Propagation:
+        """Make the current frame, seen without memory, a conditioning frame; all prompts are of one kind."""
+        with self._stages.autocast():
+            answer = decode_prompts(self._stages, prompts, features, self._video_size)
+        return self._anchor(prompts, features, answer)
+
+    def _correct(
+        self, clicks: PointPrompt, features: FrameFeatures, fused: Tensor, before: Tensor | None
+    ) -> Propagation:
+        """Refine what was found of one object in the current frame; None where it is out of sight."""
+        if before is None:
+            return self._start([clicks], features) if (clicks.labels == 1).any() else self._nothing()
+        with self._stages.autocast():
+            answer = refine(self._stages, clicks, features, self._video_size, fused, before)
+        return self._anchor([clicks], features, answer)
+
+    def _anchor(self, prompts: Sequence[Prompt], features: FrameFeatures, answer: Answer) -> Propagation:
+        """Make the current frame a conditioning frame of the objects that were prompted."""
+        masks, ious, pointers, scores = answer
+        with self._stages.autocast():
+            maps = self._stages.remember(features.top, masks, scores, prompted=True)
         slots = self._upload([self._conditioning_slot(prompt.obj_id) for prompt in prompts])
         self._bank.write(slots[:, 0], slots[:, 1], slots[:, 1], maps, pointers)
         self._selector.reserve(self._bank.capacity)
         self._selector.restart(slots[:, 0])
         obj_ids = [prompt.obj_id for prompt in prompts]
         return Propagation(obj_ids, masks, scores.float().flatten(), ious, self._video_size)
-
-    def _decode_prompts(
-        self, prompts: list[Prompt], features: FrameFeatures
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Without memory: masks ``(B, 1, S/4, S/4)``, IoUs ``(B,)``, pointers ``(B, C)``, scores."""
-        model, b = self._stages.model, len(prompts)
-        high_res = [x.expand(b, -1, -1, -1) for x in features.high_res] or None
-        if isinstance(prompts[0], MaskPrompt):
-            masks = torch.cat([self._model_mask(p) for p in prompts if isinstance(p, MaskPrompt)])
-            top = features.top.expand(b, -1, -1, -1)
-            _, _, ious, low_res, _, pointers, scores = model._use_mask_as_output(top, high_res, masks)
-        else:
-            points = self._model_points([p for p in prompts if not isinstance(p, MaskPrompt)])
-            top = (features.top + model.no_mem_embed.reshape(1, -1, 1, 1)).expand(b, -1, -1, -1)
-            _, _, ious, low_res, _, pointers, scores = model._forward_sam_heads(
-                top,
-                point_inputs=points,
-                high_res_features=high_res,
-                multimask_output=model._use_multimask(True, points),
-            )
-        return low_res.float(), ious.float().amax(-1), pointers, scores
-
-    def _model_points(self, prompts: list[BoxPrompt | PointPrompt]) -> dict[str, Tensor]:
-        """Points of the prompts in the model's pixels, ``(B, P, 2)``, and their labels, ``int32 (B, P)``."""
-        height, width = self._video_size
-        coords = torch.stack([torch.from_numpy(p.points) for p in prompts])
-        coords = coords / torch.tensor([width, height]) * self._stages.image_size
-        labels = torch.stack([torch.from_numpy(p.labels) for p in prompts])
-        return {"point_coords": coords.to(self._device), "point_labels": labels.to(self._device)}
-
-    def _model_mask(self, prompt: MaskPrompt) -> Tensor:
-        """The mask at the model's size: ``float32 (1, 1, S, S)`` of 0 and 1."""
-        size = (self._stages.image_size,) * 2
-        mask = torch.from_numpy(prompt.mask).to(self._device)[None, None].float()
-        if mask.shape[-2:] == size:
-            return mask
-        return (
-            F.interpolate(mask, size=size, mode="bilinear", align_corners=False, antialias=True) >= 0.5
-        ).float()
 
     def _conditioning_slot(self, obj_id: int) -> tuple[int, int]:
         """Row and slot for the current frame of an object, which may be new."""

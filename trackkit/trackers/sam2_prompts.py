@@ -9,6 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from trackkit import object_prompts
+from trackkit.geometry import clip_boxes
 from trackkit.structures import Masks
 
 Points: TypeAlias = npt.NDArray[np.float32]
@@ -100,3 +102,15 @@ class MaskPrompt:
 
 
 Prompt: TypeAlias = PointPrompt | MaskPrompt
+
+
+def engine_prompt(key: int, given: object_prompts.Prompt, height: int, width: int) -> Prompt:
+    """What the user pointed out, for object ``key`` of an engine; a box is cut off at the frame's edges."""
+    if given.mask_rle is not None:
+        return MaskPrompt(key, given.decode_mask())
+    points, labels = list(given.points), list(given.point_labels)
+    if given.box is not None:  # before the clicks, as in the package
+        box = clip_boxes(np.array([given.box], np.float32), width, height)
+        points[:0] = [(x, y) for x, y in box.reshape(2, 2).tolist()]
+        labels[:0] = [_TOP_LEFT, _BOTTOM_RIGHT]
+    return PointPrompt(key, np.array(points, np.float32), np.array(labels, np.int32))

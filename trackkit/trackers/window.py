@@ -47,11 +47,15 @@ class HeldFrame:
 
 
 class Window:
-    """Frames in order, oldest first. Objects get their ids when they leave, in the order of appearance."""
+    """Frames in order, oldest first. Objects get their ids when they leave, in the order of appearance.
 
-    def __init__(self) -> None:
+    Args:
+        taken: Ids that no object gets here.
+    """
+
+    def __init__(self, taken: Set[int] = frozenset()) -> None:
         self._frames: deque[HeldFrame] = deque()
-        self._ids = count(1)
+        self._ids = (obj_id for obj_id in count(1) if obj_id not in taken)
 
     def __len__(self) -> int:
         return len(self._frames)
