@@ -17,7 +17,7 @@ from trackkit.detectors.none import NoDetector
 from trackkit.errors import ConfigError, PromptError, ResultsError
 from trackkit.journal import Journal
 from trackkit.object_prompts import OFF, ON, Prompt, settle_prompts
-from trackkit.results import TRACK_DTYPES, TrackingResults, concat_tracks, empty_frame, objects_in
+from trackkit.results import TRACK_DTYPES, TrackingResults, concat_tables, empty_frame, objects_in
 from trackkit.structures import Image, VideoResult
 from trackkit.trackers import check_promptable, load_tracker
 from trackkit.tracking import Models, ProgressCallback, track_video
@@ -163,7 +163,7 @@ class Annotation:
             result = self._follow(changed, on_progress)
             rows.append(result.tracks[_from(result.tracks, changed)])
         assert result is not None
-        tracks = concat_tables(table[~_from(table, self._drops)] for table in rows, TRACK_DTYPES)
+        tracks = concat_tables((table[~_from(table, self._drops)] for table in rows), TRACK_DTYPES)
         tracks = tracks.sort_values(["frame_idx", "obj_id"], kind="stable", ignore_index=True)
         notes = [f"by hand: {prompt}" for prompt in self.pending]
         notes += [f"by hand: object {k} dropped from frame {i} on" for k, i in self._drops.items()]
