@@ -56,7 +56,7 @@ DIM, EMBED_DIM, QUERIES = 64, 24, 32
 CROPS = [(128, 128), (160, 160), (160, 192), (192, 192), (192, 256)]
 CROP_SHARES = [0.2, 0.35, 0.2, 0.15, 0.1]
 PIXELS = 16 * 160 * 160
-LOG_ZOOM = (-0.15, 0.6)  # from a little smaller to nearly twice as large
+LOG_ZOOM = (-0.15, 0.75)  # from a little smaller to twice as large
 
 # What is hidden further, or smaller in a crop, counts neither as found nor as missed.
 MIN_VISIBILITY, MIN_AREA = 0.25, 40
@@ -194,7 +194,7 @@ def make_prompt(rng: Rng, present: list[tuple[str, str]]) -> tuple[list[str], An
     Absent phrases are mostly near misses: the right colour with another shape, or the other way round.
     """
     u = rng.random()
-    if u < 0.47:
+    if u < 0.55:
         named = [o for o in present if o[1] != THING]
         phrases = [f"{c} {s}" for c, s in dict.fromkeys(named) if rng.random() < 0.75]
         for _ in range(int(rng.integers(0 if phrases else 1, 4))):
@@ -208,14 +208,14 @@ def make_prompt(rng: Rng, present: list[tuple[str, str]]) -> tuple[list[str], An
 
         def phrase_of(color: str, shape: str) -> list[str]:
             return [f"{color} {shape}"]
-    elif u < 0.6:
+    elif u < 0.65:
         near = [s for _, s in present]
         phrases = [s for s in NAMES if rng.random() < (0.75 if s in near else 0.25)]
         phrases = phrases or [str(rng.choice(NAMES))]
 
         def phrase_of(color: str, shape: str) -> list[str]:
             return [shape]
-    elif u < 0.93:
+    elif u < 0.95:
         word = "" if rng.random() < 0.25 else f" {THING}"
         near = [c for c, _ in present]
         phrases = [c + word for c in COLORS if rng.random() < (0.8 if c in near else 0.2)]
