@@ -6,6 +6,9 @@
 The clips are those of ``mini_models.py``, tracked with the mini preset; the true IoU is that of
 ``Evaluation.tracks``. A track is bad where it is below 0.5. AUC is how often a bad track has less trust than
 a good one, 0.5 being chance.
+
+A switch is a frame in which an object changes its id, or an id its object, at an IoU of 0.5. A suspected one
+is right where one is within half a second.
 """
 
 from __future__ import annotations
@@ -13,10 +16,13 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 from mini_models import FIRST_SEED, FRAMES, HEIGHT, WIDTH, prompt_of
@@ -26,12 +32,13 @@ from scipy.stats import mannwhitneyu, spearmanr
 import trackkit as tk
 from trackkit.config import TrackConfig
 from trackkit.datasets import ground_truth, iter_frames, make_natural_scene, write_video
-from trackkit.ground_truth import write_ground_truth
+from trackkit.ground_truth import read_ground_truth, write_ground_truth
+from trackkit.metrics import FramePair, frame_pairs
 from trackkit.structures import VideoResult
 from trackkit.tracking import track_video
-from trackkit.trust import PARTS
+from trackkit.trust import PARTS, track_events
 
-BAD = 0.5
+BAD, NEAR_S = 0.5, 0.5
 
 
 def run_clip(seed: int, folder: Path) -> tuple[VideoResult, pd.DataFrame]:
@@ -66,6 +73,38 @@ def trust_table(tracks: pd.DataFrame) -> str:
     return table(("", "AUC, or share", "rank correlation with the true IoU"), rows)
 
 
+def switch_table(clips: Sequence[tuple[VideoResult, pd.DataFrame]], truth_file: Path) -> str:
+    counts: Counter[str] = Counter()
+    for result, rows in clips:
+        write_ground_truth(truth_file, {result.task.video_path: (result.info, rows)})
+        pairs, _ = frame_pairs(read_ground_truth(truth_file)[0], result, masks=True, ignore_labels=True)
+        true = switches(pairs, result.frames[1])
+        events = track_events(result, TrackConfig.from_preset("mini", "red object"))
+        suspected = events.loc[events["event"] == "suspected switch", "time_s"].to_numpy()
+        near = np.abs(suspected[:, None] - true[None, :]) <= NEAR_S
+        counts.update(suspected=len(suspected), right=int(near.any(1).sum()))
+        counts.update(true=len(true), found=int(near.any(0).sum()))
+    header = ("suspected switches", "right", "true switches", "found")
+    return table(header, [tuple(counts[name] for name in ("suspected", "right", "true", "found"))])
+
+
+def switches(pairs: Sequence[FramePair], times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """When an object of the ground truth changes its id, or an id its object: seconds ``(N,)``."""
+    id_of: dict[int, int] = {}
+    object_of: dict[int, int] = {}
+    found = []
+    for pair, time_s in zip(pairs, times.tolist(), strict=True):
+        best = pair.similarity.argmax(1) if pair.similarity.size else np.zeros(0, np.int64)
+        for i, j in enumerate(best):
+            if pair.similarity[i, j] < BAD:
+                continue
+            truth, obj_id = int(pair.truth.ids[i]), int(pair.found.ids[j])
+            if id_of.get(truth, obj_id) != obj_id or object_of.get(obj_id, truth) != truth:
+                found.append(time_s)
+            id_of[truth], object_of[obj_id] = obj_id, truth
+    return np.array(found)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -85,7 +124,8 @@ def report(clips: Sequence[tuple[VideoResult, pd.DataFrame]], truth_file: Path, 
         f"{machine('torch', 'sam2', 'transformers', 'trackeval')}; {len(clips)} clips of {FRAMES} frames, "
         f"{len(tracks)} tracks, those with a true IoU below {BAD} being bad; `--preset mini`."
     )
-    publish("Trust: does it find the bad tracks?", f"{where}\n\n{trust_table(tracks)}", write=write)
+    tables = f"{trust_table(tracks)}\n\n{switch_table(clips, truth_file)}"
+    publish("Trust: does it find the bad tracks?", f"{where}\n\n{tables}", write=write)
 
 
 if __name__ == "__main__":

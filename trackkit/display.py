@@ -27,7 +27,7 @@ from trackkit.trust import PARTS
 from trackkit.video import read_frames
 from trackkit.video_writer import VideoWriter
 
-STRIP_FRAMES = 6
+STRIP_FRAMES = 5
 THUMBNAIL = 170  # pixels wide
 _SHOWN = 10  # rows of a table in a summary
 

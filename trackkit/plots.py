@@ -6,6 +6,7 @@ matplotlib comes with the extra ``notebook`` and is imported when a figure is ma
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def plot_trajectories(
             ax.plot(span["x"], span["y"], color=color, linewidth=2, solid_capstyle="round")
         ax.plot(last["x"], last["y"], "o", color=color, label=_name(rows))
     ax.set(xlim=(0, result.info.width), ylim=(result.info.height, 0), xlabel="x [px]", ylabel="y [px]")
-    ax.set(title=result.task.video_path, aspect="equal")
+    ax.set(title=Path(result.task.video_path).name, aspect="equal")
     _legend(ax)
     return ax
 
@@ -94,7 +95,7 @@ def plot_timeline(results: TrackingResults, video: str | os.PathLike[str], *, ax
         found = times[rows["detected"]]
         ax.plot(found, np.full(len(found), place + 0.3), "|", color="black", markersize=4)
     ax.set_yticks(range(len(tables)), labels=[_name(rows) for rows in tables])
-    ax.set(xlabel="time [s]", title=result.task.video_path)
+    ax.set(xlabel="time [s]", title=Path(result.task.video_path).name)
     ax.invert_yaxis()
     return ax
 

@@ -123,7 +123,9 @@ def track_events(result: VideoResult, config: TrackConfig) -> pd.DataFrame:
                           recovered where (same IoU) another one of the same label, now out of sight, was
                           last seen at most ``SWITCH_S`` before. ``other_id`` is the other object, ``away_s``
                           the time since its box. Where objects rightly take each other's place, as in a
-                          queue that is seen once a second, they are suspected as well.
+                          queue that is seen once a second, they are suspected as well. Most of what is
+                          suspected is right, but most switches, those that go slowly, are missed
+                          (``benchmarks/RESULTS.md``).
     ====================  ====================================================================================
 
     Args:
@@ -197,14 +199,10 @@ def _pair_iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
     return iou
 
 
-def _best(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Of ``(row, other, iou)`` the best fitting other of each row, where it fits."""
-    fitting = pairs[pairs["iou"] >= SWITCH_IOU].sort_values("iou", ascending=False, kind="stable")
-    return fitting.drop_duplicates("row")
-
-
 def _switches(rows: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    best = _best(pairs)
+    """A suspected switch for each ``row`` of the pairs, with the ``other`` that it fits best by ``iou``."""
+    fitting = pairs[pairs["iou"] >= SWITCH_IOU].sort_values("iou", ascending=False, kind="stable")
+    best = fitting.drop_duplicates("row")
     mine, other = rows.iloc[best["row"]], rows.iloc[best["other"]]
     away = mine["time_s"].to_numpy() - other["time_s"].to_numpy()
     return _events(mine, "suspected switch").assign(other_id=other["obj_id"].to_numpy(), away_s=away)
