@@ -41,7 +41,7 @@ def test_the_sbatch_script_is_a_script(tmp_path: Path) -> None:
 
 def test_dask_can_ask_slurm_for_workers() -> None:
     dask_jobqueue = pytest.importorskip("dask_jobqueue")
-    example = blocks("python")[1]
+    (example,) = (block for block in blocks("python") if "SLURMCluster" in block)
     call = re.search(r"cluster = (SLURMCluster\(.*?\))\ncluster", example, re.DOTALL)
     assert call is not None
     with eval(call[1], {"SLURMCluster": dask_jobqueue.SLURMCluster}) as cluster:
