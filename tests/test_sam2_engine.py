@@ -92,6 +92,33 @@ def test_logits_equal_the_stock_predictor(model: Any, clip: Any, case: str) -> N
         assert difference(expected, got) < TOLERANCE, attention
 
 
+def test_clicks_on_a_tracked_frame_equal_the_stock_predictor(
+    model: Any, clip: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The refined mask, and what is tracked from it when the frame counts as a conditioning frame."""
+    monkeypatch.setattr(model, "add_all_frames_to_correct_as_cond", True)
+    folder, frames = clip
+    clicks = PointPrompt(1, [[WIDTH * 0.25, HEIGHT * 0.5], [WIDTH * 0.4, HEIGHT * 0.4]], [1, 0])
+    expected = {}
+    with small.fp32_store(), small.no_progress_bars():
+        state = model.init_state(str(folder))
+        model.add_new_points_or_box(state, 0, 1, box=np.array(small.box(0, 0)))
+        for _ in model.propagate_in_video(state, start_frame_idx=0, max_frame_num_to_track=9):
+            pass
+        _, _, refined = model.add_new_points_or_box(state, 9, 1, points=clicks.points, labels=clicks.labels)
+        expected[9] = refined[0, 0].clone()
+        for t, _, logits in model.propagate_in_video(state, start_frame_idx=9, max_frame_num_to_track=5):
+            expected[t] = logits[0, 0].clone()
+    tracker = engine(model)
+    for t, image in enumerate(frames[:15]):
+        (features,) = tracker.encode([image])
+        got = tracker.propagate(features, [clicks] if t == 9 else [])
+        if t == 0:
+            tracker.condition(features, [BoxPrompt(1, small.box(0, 0))])
+        if t >= 9:
+            assert (got.logits()[0, 0] - expected[t]).abs().max() < TOLERANCE, t
+
+
 def test_objects_of_three_ages_in_batches_of_two(model: Any, clip: Any) -> None:
     prompts = CASES["at 0, 5 and 9"]
     whole = small.run_engine(engine(model), clip[1], prompts)

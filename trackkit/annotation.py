@@ -224,6 +224,8 @@ class Annotation:
     def _add(self, prompt: Prompt) -> Annotation:
         prompt.check_inside(self._info.width, self._info.height)
         self._check_frame(prompt)
+        labels = self._tracks.drop_duplicates("obj_id").set_index("obj_id")["label"].to_dict()
+        prompt = replace(prompt, label=prompt.label or labels.get(prompt.obj_id))
         if _is_of(prompt, self._drops):
             msg = f"{prompt}: the object was dropped: call run() first, or take another obj_id"
             raise PromptError(msg)
