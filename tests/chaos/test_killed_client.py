@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 import trackkit as tk
+from trackkit import cli
 from trackkit.datasets import make_scene, write_video
 
 OPTIONS = ["--preset", "color", "--text-prompt", "red. blue.", "--device", "cpu", "--num-workers", "1"]
@@ -60,7 +61,7 @@ def test_a_run_that_is_killed_and_resumed_equals_one_that_was_not(
         assert psutil.wait_procs(children, timeout=30)[1] == []
         with capsys.disabled():
             print(f"\nkilled with {path.read_bytes().count(bytes([10]))} lines")
-    subprocess.run([sys.executable, "-m", "trackkit", *words], check=True, stdout=subprocess.DEVNULL)
+    assert cli.main(words) == 0
     config = tk.TrackConfig.from_preset("color", "red. blue.")
     with tk.Session(config, num_workers=0, device="cpu") as session:
         for _ in session.iter_results(clips, output_jsonl=whole):
