@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from time import strftime
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError, ResultsError
@@ -17,14 +19,50 @@ from trackkit.jsonl import (
     LAYOUTS,
     decode_head,
     encode_failure,
-    encode_result,
     failures_path,
     iter_failures,
+    iter_line,
     numbered_lines,
 )
 from trackkit.lock import FileLock
 from trackkit.results import failure_of
 from trackkit.structures import VideoFailure, VideoResult, VideoTask
+from trackkit.video_list import content_key
+
+
+class DoneVideos:
+    """The videos that a results file holds.
+
+    Attributes:
+        keys: ``VideoTask.key`` of each.
+    """
+
+    def __init__(self) -> None:
+        self.keys: set[tuple[str, int, int]] = set()
+        self._sizes: set[tuple[str, int]] = set()
+        self._times: dict[tuple[str, int, str | None], int] = {}
+
+    def add(self, source: dict[str, Any]) -> None:
+        """Add the video of a line, whose ``source`` this is.
+
+        Raises:
+            KeyError: A field is missing.
+        """
+        path, size, mtime_ns = (source[name] for name in ("path", "size_bytes", "mtime_ns"))
+        self.keys.add((path, size, mtime_ns))
+        self._sizes.add((path, size))
+        self._times[path, size, source.get("content_key")] = mtime_ns
+
+    def recognize(self, task: VideoTask) -> VideoTask:
+        """The task as the file has it: one that was only touched since, or copied anew, with its old time.
+
+        Such a video has the path, the size and the ``content_key`` of a line; no other one is opened.
+        """
+        if task.key in self.keys or (task.source, task.size_bytes) not in self._sizes:
+            return task
+        key = content_key(task)
+        mtime_ns = None if key is None else self._times.get((task.source, task.size_bytes, key))
+        return task if mtime_ns is None else replace(task, mtime_ns=mtime_ns)
 
 
 class Journal:
@@ -90,12 +128,16 @@ class Journal:
 
     def is_done(self, task: VideoTask) -> bool:
         """Whether the file holds this video, unchanged since."""
-        return task.key in self._done
+        return task.key in self._done.keys
+
+    def recognize(self, task: VideoTask) -> VideoTask:
+        """The task as the file has it: see :meth:`DoneVideos.recognize`."""
+        return self._done.recognize(task)
 
     def read_failed(self) -> dict[tuple[str, int, int], VideoFailure]:
         """The videos that failed with these options and were not done since, by ``VideoTask.key``."""
         found = {f.task.key: f for f, config in iter_failures(self.path) if config == self.config.hash}
-        return {key: failure for key, failure in found.items() if key not in self._done}
+        return {key: failure for key, failure in found.items() if key not in self._done.keys}
 
     def write(self, outcome: VideoResult | VideoFailure) -> None:
         """Append one outcome and see it to the disk. A truncated video is a result and a failure.
@@ -104,7 +146,8 @@ class Journal:
             ResultsError: It could not be written; the file holds no part of it.
         """
         if isinstance(outcome, VideoResult):
-            self._append(self.path, self._results, encode_result(outcome, self.config, self.layout))
+            line = iter_line(outcome, self.config, self.layout, content_key(outcome.task))
+            self._append(self.path, self._results, line)
         failure = failure_of(outcome)
         if failure is None:
             return
@@ -114,16 +157,17 @@ class Journal:
                 self._failures = self._files.enter_context(path.open("ab", buffering=0))
             except OSError as error:
                 raise _cannot_be_written(path, error) from None
-        self._append(path, self._failures, encode_failure(failure, self.config))
+        self._append(path, self._failures, [encode_failure(failure, self.config)])
 
-    def _append(self, path: Path, file: FileIO, line: bytes) -> None:
+    def _append(self, path: Path, file: FileIO, pieces: Iterable[bytes]) -> None:
         before = file.seek(0, os.SEEK_END)
         try:
             if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 raise FileNotFoundError(errno.ENOENT, "another file has its name now")
-            rest = memoryview(line)
-            while rest:  # an unbuffered write may take a part only
-                rest = rest[file.write(rest) :]
+            for block in _blocks(pieces):
+                rest = memoryview(block)
+                while rest:  # an unbuffered write may take a part only
+                    rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         except BaseException as error:  # an interrupt, too, leaves whole lines only
             with contextlib.suppress(OSError):
@@ -157,8 +201,8 @@ class Journal:
                     f"the last line of {path} was cut short: kept in {aside}, its video runs again"
                 )
 
-    def _read_done(self) -> set[tuple[str, int, int]]:
-        done = set()
+    def _read_done(self) -> DoneVideos:
+        done = DoneVideos()
         for number, line in numbered_lines(self.path) if self.path.exists() else ():
             try:
                 head = decode_head(line)
@@ -167,7 +211,7 @@ class Journal:
                 raise ResultsError(msg) from None
             if head["config_hash"] != self.config.hash:
                 raise ResultsError(self._difference(head["config"]))
-            done.add(tuple(head["source"][name] for name in ("path", "size_bytes", "mtime_ns")))
+            done.add(head["source"])
         return done
 
     def _difference(self, theirs: dict[str, object]) -> str:
@@ -182,6 +226,17 @@ class Journal:
             "Use the same options to go on, another --output-jsonl, or --no-resume to begin anew "
             "(the old file is kept)"
         )
+
+
+def _blocks(pieces: Iterable[bytes], size: int = 1 << 20) -> Iterator[bytearray]:
+    """The pieces in blocks of about ``size`` bytes."""
+    block = bytearray()
+    for piece in pieces:
+        block += piece
+        if len(block) >= size:
+            yield block
+            block = bytearray()
+    yield block
 
 
 def _cannot_be_written(path: Path, error: OSError) -> ResultsError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trackkit.errors import ResultsError
+from trackkit.journal import DoneVideos
 from trackkit.jsonl import decode_head, decode_run, failures_path, iter_failures, numbered_lines
 from trackkit.lock import held_by
 from trackkit.video_list import Videos, make_tasks
@@ -51,13 +52,13 @@ def read_status(output_jsonl: str | os.PathLike[str], videos: Videos | None = No
     if not path.exists() and not failures_path(path).exists():
         msg = f"{path} is not there, nor are failures beside it: give the --output-jsonl of a run"
         raise ResultsError(msg)
-    done, truncated, seconds, workers = set(), 0, 0.0, set()
+    done, truncated, seconds, workers = DoneVideos(), 0, 0.0, set()
     for number, line in numbered_lines(path) if path.exists() else ():
         if not line.endswith(b"\n"):
             break
         try:
             source, run = decode_head(line)["source"], decode_run(line)
-            done.add((source["path"], source["size_bytes"], source["mtime_ns"]))
+            done.add(source)
             truncated += run["truncated"] is not None
             seconds += run["seconds"]["total"]
             workers.add(run["worker"])
@@ -65,18 +66,19 @@ def read_status(output_jsonl: str | os.PathLike[str], videos: Videos | None = No
             msg = f"{path}, line {number} cannot be read ({error}): is it a results file of trackkit?"
             raise ResultsError(msg) from None
     failures = {failure.task.key: failure for failure, _ in iter_failures(path)}
-    failed = [failure for key, failure in failures.items() if key not in done]
+    failed = [failure for key, failure in failures.items() if key not in done.keys]
     left = None
     if videos is not None:
         tasks, missing = make_tasks(videos, skip_missing=True)
-        over = done | failures.keys()
-        left = sum(task.key not in over for task in [*tasks, *(failure.task for failure in missing)])
+        over = done.keys | failures.keys()
+        named = [*map(done.recognize, tasks), *(failure.task for failure in missing)]
+        left = sum(task.key not in over for task in named)
     return RunStatus(
-        done=len(done),
+        done=len(done.keys),
         truncated=truncated,
         failed=dict(Counter(failure.error_type for failure in failed).most_common()),
         examples={failure.error_type: failure.message for failure in failed},
         left=left,
-        videos_per_hour=3600 * len(done) * len(workers) / seconds if seconds else None,
+        videos_per_hour=3600 * len(done.keys) * len(workers) / seconds if seconds else None,
         writer=held_by(path),
     )

@@ -70,6 +70,7 @@ def track_video(
     output_video: str | os.PathLike[str] | None = None,
     on_progress: ProgressCallback | None = None,
     timeout_s: float | None = None,
+    low_memory: bool = False,
 ) -> VideoResult:
     """Track one video in this process.
 
@@ -81,14 +82,18 @@ def track_video(
         output_video: Write the annotated video there.
         on_progress: Called a few times a second.
         timeout_s: Give up after so many seconds; looked at before every window of ``batch_size`` frames.
+        low_memory: Take one frame, and few objects, at a time, and keep what can be on the host: less GPU
+            memory, more time, the same result.
 
     Raises:
         VideoOpenError: The video gives no frame.
         VideoTimeout: It took longer than ``timeout_s``; the message names the frame that it had reached.
         VideoWriteError: The annotated video cannot be written.
+        StorageError: The disk is full, be it that of the annotated video or of temporary files.
         CheckpointError: A model cannot be loaded.
     """
     task = video if isinstance(video, VideoTask) else make_task(video, output_video)
+    config = config.replace(batch_size=1) if low_memory else config
     models = models or load_models(config, device)
     started, clock = perf_counter(), StageClock()
     table, idx, time_s = TrackTable(task.video_path, config.classes), array("i"), array("d")
@@ -97,7 +102,7 @@ def track_video(
         with clock("decode"):
             reader = stack.enter_context(VideoReader(task.source, fps=config.fps))
         annotated = stack.enter_context(_AnnotatedVideo(task, reader, clock))
-        tracker = models.tracker.start(reader.info, clock)
+        tracker = models.tracker.start(reader.info, clock, low_memory=low_memory)
         report = _Reporter(task, config, models.device, reader.expected_frames, clock, on_progress)
         frames = reader if timeout_s is None else _in_time(reader, started, timeout_s)
         for objects in _follow(frames, models.detector, tracker, config, clock, report):

@@ -58,8 +58,12 @@ class Tracker(Protocol):
 class TrackerModel(Protocol):
     """A loaded tracker that starts one :class:`Tracker` per video."""
 
-    def start(self, video: VideoInfo, clock: StageClock) -> Tracker:
-        """Begin a new video: fresh state, fresh ids. Encoding of masks is booked on ``clock("encode")``."""
+    def start(self, video: VideoInfo, clock: StageClock, *, low_memory: bool = False) -> Tracker:
+        """Begin a new video: fresh state, fresh ids. Encoding of masks is booked on ``clock("encode")``.
+
+        With ``low_memory``, in as little GPU memory as is possible without another result, at the cost of
+        time: the GPU did not have enough.
+        """
         ...
 
 
