@@ -30,7 +30,12 @@ DASK_CONFIG: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": 0,
     # Loading models takes longer than the 15 s after which a restarting worker is given up.
     "distributed.deploy.lost-worker-timeout": "10m",
+    # Without workers for so long, a run ends; Dask would have it wait for ever.
+    "distributed.scheduler.no-workers-timeout": "15m",
 }
+# Nannies bring the workers of this machine back, however often they die. Dask would give up one that happens
+# to be starting again when the time is over that began with an earlier death.
+LOCAL_DASK_CONFIG = DASK_CONFIG | {"distributed.deploy.lost-worker-timeout": "52w"}
 
 
 class IgnoreInterrupts(WorkerPlugin):

@@ -89,7 +89,7 @@ def track_video(
         VideoOpenError: The video gives no frame.
         VideoTimeout: It took longer than ``timeout_s``; the message names the frame that it had reached.
         VideoWriteError: The annotated video cannot be written.
-        StorageError: The disk is full, be it that of the annotated video or of temporary files.
+        StorageError: The disk of the annotated video, or of temporary files, is full.
         CheckpointError: A model cannot be loaded.
     """
     task = video if isinstance(video, VideoTask) else make_task(video, output_video)
