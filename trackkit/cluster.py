@@ -30,6 +30,9 @@ DASK_CONFIG: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": 0,
     # Loading models takes longer than the 15 s after which a restarting worker is given up.
     "distributed.deploy.lost-worker-timeout": "10m",
+    # A worker would keep samples of its call stack and of its load: megabytes a minute, for a long time.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.log-length": 600,
     # Without workers for so long, a run ends; Dask would have it wait for ever.
     "distributed.scheduler.no-workers-timeout": "15m",
 }
