@@ -134,6 +134,14 @@ def _load_once(config: TrackConfig, device: str) -> FaultyDetector:
     return FaultyDetector()
 
 
+@register_detector("endless")
+def _load_endlessly(config: TrackConfig, device: str) -> FaultyDetector:
+    """Makes a file ``config.detector_model`` and goes on loading."""
+    Path(config.detector_model).touch()
+    threading.Event().wait()
+    return FaultyDetector()
+
+
 def write_faulty_video(path: Path, fault: str = "none", num_frames: int = 6) -> Path:
     """A video that makes the detector go wrong."""
     height = 32 + 4 * list(FAULTS).index(fault)

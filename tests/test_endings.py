@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from faults import write_faulty_video
 
 import trackkit as tk
 from trackkit import cli
@@ -86,6 +87,37 @@ def test_one_signal_ends_a_run_in_order(
     finals = list((tmp_path / "annotated").glob("*.mp4"))
     assert {Path(p) for p in results.videos["output_video"]} <= set(finals)
     assert all(probe(p).num_frames == 8 for p in finals)
+
+
+def test_a_signal_while_the_models_load(tmp_path: Path) -> None:
+    video = write_faulty_video(tmp_path / "video.mp4")
+    loading, path = tmp_path / "loading", tmp_path / "tracks.jsonl"
+    program = "import sys, faults, trackkit.cli; sys.exit(trackkit.cli.main())"
+    words = ["track", "--video-list", str(video), "--text-prompt", "object", "--tracker", "bytetrack"]
+    words += ["--detector", "endless", "--detector-model", str(loading), "--output-jsonl", str(path)]
+    folders = [str(Path(__file__).parent), *sys.path]
+    with subprocess.Popen(
+        [sys.executable, "-c", program, *words, "--device", "cpu", "--num-workers", "1"],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(folders),
+            "DASK_DISTRIBUTED__WORKER__PRELOAD": "faults",
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not loading.exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        _, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "stopping" in err
+    assert "Traceback" not in err
+    assert children
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+    assert {file.name for file in tmp_path.iterdir()} == {"video.mp4", "loading", "tracks.jsonl"}
 
 
 def test_a_second_signal_ends_it_at_once(clips: Path, tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 import dask
 import pandas as pd
 import pytest
+from dask.utils import parse_timedelta
 from faults import CONFIG, write_faulty_video
 
 import trackkit as tk
+from trackkit.cluster import start_cluster
 from trackkit.jsonl import decode_failure
 
 
@@ -29,14 +31,16 @@ def test_a_video_that_takes_too_long_fails_at_the_frame_it_reached(tmp_path: Pat
         tk.Session(CONFIG, timeout_per_video_s=0)
 
 
-def test_out_of_gpu_memory_is_tried_once_more_with_one_frame_at_a_time(tmp_path: Path) -> None:
+def test_out_of_gpu_memory_is_tried_once_more_in_less_of_it(tmp_path: Path) -> None:
     faults = ("none", "out of memory", "always out of memory")
     good, large, too_large = (str(write_faulty_video(tmp_path / f"{fault}.mp4", fault)) for fault in faults)
     with tk.Session(CONFIG, num_workers=0, device="cpu") as session:
         results = session.track([good, large, too_large])
     videos = results.videos.set_index("video_path")
     assert videos["status"].to_dict() == {good: "ok", large: "ok", too_large: "failed"}
-    assert "ran out of memory: done again with batch_size 1 in place of 4" in videos.loc[large, "warnings"]
+    assert (
+        "done again with batch_size 1 in place of 4, few objects at a time" in videos.loc[large, "warnings"]
+    )
     assert pd.isna(videos.loc[good, "warnings"])
     assert videos.loc[large, "frames"] == 6
     (failure,) = results.failures.itertuples()
@@ -80,6 +84,21 @@ def test_a_broken_gpu_context_costs_its_worker_and_no_other_video(tmp_path: Path
     assert "illegal memory access" in failure.message
     assert "in _cuda_error" in failure.traceback
     assert len(results) == 2
+
+
+def test_a_run_without_workers_ends(tmp_path: Path) -> None:
+    good = write_faulty_video(tmp_path / "good.mp4")
+    with (
+        dask.config.set({"distributed.worker.preload": ["faults"]}),
+        tk.Session(CONFIG, device="cpu", num_workers=1) as session,
+    ):
+        # A worker that dies is brought back, however often: Dask's own give-up would take it away for good.
+        assert parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout")) > 1e7
+        assert session.client is not None
+        session.client.cluster.scheduler.no_workers_timeout = 1.0
+        session.client.cluster.scale(0)
+        with pytest.raises(tk.ClusterError, match="without any running workers"):
+            session.track([good])
 
 
 def test_a_model_that_does_not_load_is_one_error() -> None:
@@ -134,3 +153,22 @@ def test_a_video_that_kills_its_worker_is_tried_once_more_alone(session: tk.Sess
     assert decode_failure(line).gpu == "GPU-x"
     assert path.read_bytes().count(b"\n") == len(good)  # each exactly once
     assert results.videos["warnings"].isna().all()  # none beside them was killed
+
+
+@pytest.mark.filterwarnings("ignore:Cannot get CPU affinity")  # there is no GPU whose cores it could find
+def test_a_pinned_worker_that_dies_costs_one_video(tmp_path: Path) -> None:
+    pytest.importorskip("dask_cuda")
+    poison = write_faulty_video(tmp_path / "poison.mp4", "kill", num_frames=90)  # the largest: it comes first
+    good = [write_faulty_video(tmp_path / f"{k}.mp4") for k in range(5)]
+    with (
+        dask.config.set({"distributed.worker.preload": ["faults"]}),
+        start_cluster(["0", "0"]) as cluster,  # one GPU, named twice
+        tk.Session(CONFIG, cluster=cluster, device="cpu", schedule="round-robin") as session,
+    ):
+        results = session.track([poison, *good])
+    (failure,) = results.failures.itertuples()
+    assert (failure.video_path, failure.error_type, failure.attempts) == (str(poison), "KilledWorker", 2)
+    done = results.videos[results.videos["status"] == "ok"]
+    assert sorted(done["video_path"]) == sorted(map(str, good))
+    assert done["warnings"].isna().all()
+    assert set(results.videos["worker"]) == {"gpu0-0", "gpu0-1"}

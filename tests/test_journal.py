@@ -1,18 +1,20 @@
 from __future__ import annotations
 
-import resource
+import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from samples import CONFIG, sample_failure, sample_result
+from small_disk import small_disk
 
+from trackkit import video_list
 from trackkit.errors import ConfigError, ResultsError
 from trackkit.journal import Journal
 from trackkit.jsonl import encode_result, read_jsonl
 from trackkit.structures import VideoTask
+from trackkit.video_list import content_key, make_task
 
 
 @pytest.fixture
@@ -38,6 +40,32 @@ def test_a_video_that_changed_is_not_done(path: Path) -> None:
         assert not journal.is_done(VideoTask(task.video_path, task.source, None, 1001, task.mtime_ns))
         assert not journal.is_done(VideoTask(task.video_path, task.source, None, 1000, 1))
         assert not journal.is_done(sample_failure().task)
+
+
+def test_a_video_that_was_only_touched_is_done(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video_list, "KEY_BYTES", 10)
+    video = tmp_path / "video.mp4"
+    data = bytes(range(100))
+    video.write_bytes(data)
+    done = make_task(video)
+    with Journal(path, CONFIG) as journal:
+        journal.write(replace(sample_result(), task=done))
+
+    def is_done_with(data: bytes, mtime_ns: int) -> bool:
+        video.write_bytes(data)
+        os.utime(video, ns=(mtime_ns, mtime_ns))
+        with Journal(path, CONFIG) as journal:
+            return journal.is_done(journal.recognize(make_task(video)))
+
+    later = done.mtime_ns + 10**9
+    assert is_done_with(data, later)
+    assert not is_done_with(data + b"x", later)
+    for place in (0, 55, 99):  # the head, the middle, the tail
+        assert not is_done_with(data[:place] + b"x" + data[place + 1 :], later)
+    assert content_key(make_task(tmp_path)) is None
+    assert content_key(done) is None  # the file is another one by now
 
 
 @pytest.mark.parametrize("cut", [1, 10, 300])
@@ -109,23 +137,6 @@ def test_an_interrupt_in_mid_line_leaves_whole_lines(path: Path, monkeypatch: py
             with pytest.raises(KeyboardInterrupt):
                 journal.write(sample_result("cut.mp4"))
     assert len(read_jsonl(path)) == 1
-
-
-@contextmanager
-def small_disk() -> Iterator[None]:
-    """Files may not grow beyond 4,000 bytes, which fails as a full disk does: in the middle of a write.
-
-    Around the writes alone: the file that this run's own output may go to is under the limit too.
-    """
-    import signal
-
-    old, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, old[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_a_full_disk_leaves_whole_lines(path: Path) -> None:

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pandas as pd
 import pytest
-from samples import CONFIG, sample_failure, sample_result
+from samples import CONFIG, sample_failure, sample_objects, sample_result
 
+from trackkit import jsonl
 from trackkit.errors import ResultsError
 from trackkit.jsonl import (
     LAYOUTS,
@@ -18,9 +21,10 @@ from trackkit.jsonl import (
     encode_result,
     failures_path,
     iter_jsonl,
+    iter_line,
     read_jsonl,
 )
-from trackkit.results import TrackingResults
+from trackkit.results import TRACK_DTYPES, TrackingResults, TrackTable
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -79,10 +83,28 @@ def test_the_objects_layout() -> None:
     assert line["objects"][1]["label"] == "red"
 
 
+@pytest.mark.parametrize("layout", ["frames", "objects"])
+def test_a_long_line_comes_in_small_pieces(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jsonl, "_ROWS_AT_ONCE", 3)
+    table = TrackTable("a", CONFIG.classes)
+    for k in range(200):
+        table.add(sample_objects(k, [k % 3 + 1, k % 3 + 2]))
+    frames = (np.arange(200, dtype=np.int32), np.arange(200) / 29.97)
+    result = replace(sample_result(), tracks=table.to_frame(), frames=frames)
+    pieces = list(iter_line(result, CONFIG, layout))
+    assert max(map(len, pieces[1:-2])) < 500
+    again, _ = decode_line(b"".join(pieces))
+    same = [name for name in TRACK_DTYPES if name != "video_path"]
+    pd.testing.assert_frame_equal(again.tracks[same], result.tracks[same])
+    with pytest.raises(ResultsError, match="rows of frame 100"):
+        list(iter_line(replace(result, frames=(frames[0][:100], frames[1][:100])), CONFIG))
+
+
 def test_the_head_is_read_without_the_rest() -> None:
     line = encode_result(sample_result(), CONFIG)
     head = decode_head(line[: line.index(b'"frames"')])
-    assert head["source"] == {"path": "/videos/a/car.mp4", "size_bytes": 1000, "mtime_ns": 123_456_789}
+    source = {"path": "/videos/a/car.mp4", "size_bytes": 1000, "mtime_ns": 123_456_789}
+    assert head["source"] == {**source, "content_key": None}
     assert head["config_hash"] == CONFIG.hash
 
 

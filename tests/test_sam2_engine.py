@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,15 @@ def test_objects_of_three_ages_in_batches_of_two(model: Any, clip: Any) -> None:
     prompts = CASES["at 0, 5 and 9"]
     whole = small.run_engine(engine(model), clip[1], prompts)
     assert difference(whole, small.run_engine(engine(model, max_batch=2), clip[1], prompts)) < TOLERANCE
+
+
+@pytest.mark.gpu
+def test_memories_on_the_host(model: Any, clip: Any, require_gpu: None) -> None:
+    prompts, there = CASES["at 0, 5 and 9"], copy.deepcopy(model).to("cuda")
+    whole = small.run_engine(engine(there), clip[1], prompts)
+    on_host = engine(there, bank_device="cpu", max_batch=2)
+    assert difference(whole, small.run_engine(on_host, clip[1], prompts)) < TOLERANCE
+    assert on_host._bank.maps.device.type == "cpu"
 
 
 class OneMapLess(StockSelector):

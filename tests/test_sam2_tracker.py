@@ -580,6 +580,27 @@ def test_memory_does_not_grow_with_the_video(random_stages: CountingStages) -> N
     assert len(tracker.finish()) <= 30
 
 
+def test_with_little_memory_the_results_are_the_same(trained: CountingStages) -> None:
+    names = ("red", "blue", "yellow", "green", "orange", "purple")
+    prompt = ". ".join(names)
+    images = images_of(make_scene(5, width=160, height=128, num_frames=24, num_objects=6, colors=names))
+    config = TrackConfig(prompt, detector="color", batch_size=4)
+    detect = color(prompt, every=7)
+    settled = {}
+    for low_memory in (False, True):
+        tracker = Sam2Tracker(
+            trained, config, VideoInfo(160, 128, FPS, 0, 0.0), StageClock(), low_memory=low_memory
+        )
+        settled[low_memory] = follow(tracker, images, lambda i, image: detect(i, image) if i > 0 else None)
+        assert (tracker._engine._max_batch, tracker._config.batch_size) == ((4, 1) if low_memory else (32, 4))
+    assert max(len(objects) for objects in settled[False]) > 4
+    assert len(settled[False][0]) > 0  # the detector saw nothing before frame 7: filled in
+    for plain, low in zip(*settled.values(), strict=True):
+        assert plain.obj_ids.tolist() == low.obj_ids.tolist()
+        assert (plain.labels, plain.rles) == (low.labels, low.rles)
+        np.testing.assert_array_equal(plain.xyxy, low.xyxy)
+
+
 @pytest.mark.parametrize("pixels", ["gray", "gray16le", "yuv420p10le", "yuv444p"])
 def test_videos_of_any_pixel_format(random_stages: CountingStages, tmp_path: Path, pixels: str) -> None:
     height, width = 67, 131

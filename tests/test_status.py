@@ -44,6 +44,9 @@ def test_status_counts(path: Path, videos: list[Path]) -> None:
     assert status.examples["KilledWorker"] == "[bold] went wrong in 3"
     assert status.videos_per_hour == pytest.approx(3600 * 2 / 0.7)  # two workers, 0.7 s a video
     assert status.writer is None
+    os.utime(videos[0], ns=(1, 1))  # touched: resume would skip it, too
+    os.utime(videos[2], ns=(1, 1))
+    assert read_status(path, videos).left == 2
 
 
 def test_status_of_a_run_that_goes_on(path: Path, videos: list[Path]) -> None:

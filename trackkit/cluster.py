@@ -5,6 +5,7 @@ Nothing listens beyond 127.0.0.1 unless the caller says so.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -14,12 +15,13 @@ from typing import Any
 
 import dask
 from dask.system import CPU_COUNT
-from distributed import LocalCluster, Security, Worker, WorkerPlugin
+from distributed import LocalCluster, Nanny, Security, Worker, WorkerPlugin
 
 from trackkit.errors import ClusterError, ConfigError
 
 LOCALHOST = "127.0.0.1"
 ANY_PORT = f"{LOCALHOST}:0"
+DEATH_S = 60.0  # what the system may take to end a process that was killed
 
 # Dask's defaults are made for many short tasks; ours are few and long.
 DASK_CONFIG: dict[str, Any] = {
@@ -28,7 +30,15 @@ DASK_CONFIG: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": 0,
     # Loading models takes longer than the 15 s after which a restarting worker is given up.
     "distributed.deploy.lost-worker-timeout": "10m",
+    # A worker would keep samples of its call stack and of its load: megabytes a minute, for a long time.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.log-length": 600,
+    # Without workers for so long, a run ends; Dask would have it wait for ever.
+    "distributed.scheduler.no-workers-timeout": "15m",
 }
+# Nannies bring the workers of this machine back, however often they die. Dask would give up one that happens
+# to be starting again when the time is over that began with an earlier death.
+LOCAL_DASK_CONFIG = DASK_CONFIG | {"distributed.deploy.lost-worker-timeout": "52w"}
 
 
 class IgnoreInterrupts(WorkerPlugin):
@@ -99,6 +109,24 @@ def choose_gpus(
     return slots
 
 
+class PatientNanny(Nanny):
+    """Waits for the end of a worker process that it has killed.
+
+    Dask's own gives it no time on a busy machine, and then fails whoever closes the cluster.
+    """
+
+    async def kill(self, timeout: float = 5, reason: str = "nanny-kill") -> None:
+        """End the worker process: in order within ``timeout`` seconds, or else at once."""
+        process = self.process
+        try:
+            await super().kill(timeout, reason)
+        except TimeoutError:
+            if process is None:
+                raise
+            async with asyncio.timeout(DEATH_S):
+                await process.stopped.wait()
+
+
 def tls_security(
     ca_file: str | os.PathLike[str] | None,
     cert: str | os.PathLike[str] | None,
@@ -165,6 +193,7 @@ def start_cluster(
             threads_per_worker=1,  # a worker runs one video at a time
             processes=True,
             memory_limit=0,  # Dask would pause or kill a worker in the middle of a video
+            worker_class=PatientNanny,
             **options,
         )
 

@@ -9,6 +9,8 @@ from dask_cuda import LocalCUDACluster
 from dask_cuda.utils import parse_cuda_visible_device
 from distributed import WorkerPlugin
 
+from trackkit.cluster import PatientNanny
+
 
 class SlotCUDACluster(LocalCUDACluster):
     """One worker per slot, named ``gpu<id>-<slot>``, which sees its own GPU only.
@@ -64,4 +66,5 @@ class SlotCUDACluster(LocalCUDACluster):
             self.cuda_visible_devices, self.worker_spec = gpus, workers
         spec["options"]["env"] = {**self._env, **spec["options"]["env"]}
         spec["options"]["plugins"] = {*spec["options"]["plugins"], *self._plugins}
+        spec["cls"] = PatientNanny
         return {name: spec}

@@ -74,6 +74,7 @@ class Job:
         if output_jsonl is not None:
             self._journal = Journal(output_jsonl, config, layout=layout, resume=resume)
             self.notes += self._journal.notes
+            tasks = [self._journal.recognize(task) for task in tasks]
         self.config = config
         self.done = [task for task in tasks if self._journal is not None and self._journal.is_done(task)]
         failed = self._journal.read_failed() if self._journal is not None and skip_failed else {}

@@ -6,11 +6,12 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from io import FileIO
 from pathlib import Path
 from time import strftime
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError, ResultsError
@@ -19,15 +20,54 @@ from trackkit.jsonl import (
     decode_head,
     decode_task,
     encode_failure,
-    encode_result,
     failures_path,
     iter_failures,
     iter_jsonl,
+    iter_line,
     numbered_lines,
 )
 from trackkit.lock import FileLock
 from trackkit.results import failure_of
 from trackkit.structures import TaskKey, VideoFailure, VideoResult, VideoTask
+from trackkit.video_list import content_key
+
+
+class DoneVideos:
+    """The videos that a results file holds.
+
+    Attributes:
+        lines: The number of the last line of each, from 1, by ``VideoTask.key``.
+        files: ``VideoTask.file`` of each.
+    """
+
+    def __init__(self) -> None:
+        self.lines: dict[TaskKey, int] = {}
+        self.files: set[tuple[str, int, int]] = set()
+        self._sizes: set[tuple[str, int]] = set()
+        self._times: dict[tuple[str, int, str | None], int] = {}
+
+    def add(self, head: dict[str, Any], number: int) -> None:
+        """Add the video of line ``number``, which begins with ``head``.
+
+        Raises:
+            KeyError: A field is missing.
+        """
+        task = decode_task(head)
+        self.lines[task.key] = number
+        self.files.add(task.file)
+        self._sizes.add((task.source, task.size_bytes))
+        self._times[task.source, task.size_bytes, head["source"].get("content_key")] = task.mtime_ns
+
+    def recognize(self, task: VideoTask) -> VideoTask:
+        """The task as the file has it: one that was only touched since, or copied anew, with its old time.
+
+        Such a video has the path, the size and the ``content_key`` of a line; no other one is opened.
+        """
+        if task.file in self.files or (task.source, task.size_bytes) not in self._sizes:
+            return task
+        key = content_key(task)
+        mtime_ns = None if key is None else self._times.get((task.source, task.size_bytes, key))
+        return task if mtime_ns is None else replace(task, mtime_ns=mtime_ns)
 
 
 class Journal:
@@ -93,11 +133,15 @@ class Journal:
 
     def is_done(self, task: VideoTask) -> bool:
         """Whether the file holds this video, unchanged since."""
-        return task.key in self._done
+        return task.key in self._done.lines
+
+    def recognize(self, task: VideoTask) -> VideoTask:
+        """The task as the file has it: see :meth:`DoneVideos.recognize`."""
+        return self._done.recognize(task)
 
     def read(self, tasks: Iterable[VideoTask]) -> Iterator[VideoResult]:
         """The latest result of each of these videos that the file holds already."""
-        wanted = {self._done[task.key] for task in tasks}
+        wanted = {self._done.lines[task.key] for task in tasks}
         for number, (result, _) in enumerate(iter_jsonl(self.path) if wanted else (), start=1):
             if number in wanted:
                 yield result
@@ -105,7 +149,7 @@ class Journal:
     def read_failed(self) -> dict[TaskKey, VideoFailure]:
         """The videos that failed with these options and were not done since, by ``VideoTask.key``."""
         found = {f.task.key: f for f, config in iter_failures(self.path) if config == self.config.hash}
-        return {key: failure for key, failure in found.items() if key not in self._done}
+        return {key: failure for key, failure in found.items() if key not in self._done.lines}
 
     def write(self, outcome: VideoResult | VideoFailure) -> None:
         """Append one outcome and see it to the disk. A truncated video is a result and a failure.
@@ -114,7 +158,8 @@ class Journal:
             ResultsError: It could not be written; the file holds no part of it.
         """
         if isinstance(outcome, VideoResult):
-            self._append(self.path, self._results, encode_result(outcome, self.config, self.layout))
+            line = iter_line(outcome, self.config, self.layout, content_key(outcome.task))
+            self._append(self.path, self._results, line)
         failure = failure_of(outcome)
         if failure is None:
             return
@@ -124,16 +169,17 @@ class Journal:
                 self._failures = self._files.enter_context(path.open("ab", buffering=0))
             except OSError as error:
                 raise _cannot_be_written(path, error) from None
-        self._append(path, self._failures, encode_failure(failure, self.config))
+        self._append(path, self._failures, [encode_failure(failure, self.config)])
 
-    def _append(self, path: Path, file: FileIO, line: bytes) -> None:
+    def _append(self, path: Path, file: FileIO, pieces: Iterable[bytes]) -> None:
         before = file.seek(0, os.SEEK_END)
         try:
             if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 raise FileNotFoundError(errno.ENOENT, "another file has its name now")
-            rest = memoryview(line)
-            while rest:  # an unbuffered write may take a part only
-                rest = rest[file.write(rest) :]
+            for block in _blocks(pieces):
+                rest = memoryview(block)
+                while rest:  # an unbuffered write may take a part only
+                    rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
         except BaseException as error:  # an interrupt, too, leaves whole lines only
             with contextlib.suppress(OSError):
@@ -167,9 +213,8 @@ class Journal:
                     f"the last line of {path} was cut short: kept in {aside}, its video runs again"
                 )
 
-    def _read_done(self) -> dict[TaskKey, int]:
-        """The videos that the file holds, each with the number of its last line."""
-        done = {}
+    def _read_done(self) -> DoneVideos:
+        done = DoneVideos()
         for number, line in numbered_lines(self.path) if self.path.exists() else ():
             try:
                 head = decode_head(line)
@@ -178,7 +223,7 @@ class Journal:
                 raise ResultsError(msg) from None
             if head["config_hash"] != self.config.hash:
                 raise ResultsError(self._difference(head["config"]))
-            done[decode_task(head).key] = number
+            done.add(head, number)
         return done
 
     def _difference(self, theirs: dict[str, object]) -> str:
@@ -193,6 +238,17 @@ class Journal:
             "Use the same options to go on, another --output-jsonl, or --no-resume to begin anew "
             "(the old file is kept)"
         )
+
+
+def _blocks(pieces: Iterable[bytes], size: int = 1 << 20) -> Iterator[bytearray]:
+    """The pieces in blocks of about ``size`` bytes."""
+    block = bytearray()
+    for piece in pieces:
+        block += piece
+        if len(block) >= size:
+            yield block
+            block = bytearray()
+    yield block
 
 
 def _cannot_be_written(path: Path, error: OSError) -> ResultsError:

@@ -19,10 +19,13 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pandas as pd
 
@@ -33,13 +36,35 @@ from trackkit.object_prompts import task_of
 from trackkit.results import TRACK_DTYPES, TrackingResults, empty_frame
 from trackkit.structures import VideoFailure, VideoInfo, VideoResult, VideoTask
 
+
+class ObjectRow(NamedTuple):
+    """What an object has in a frame.
+
+    Attributes:
+        frame_idx: 0-based in the source video.
+        time_s: Presentation time, seconds.
+        obj_id: Unique in its video.
+        label: One of the classes.
+        entry: As in the file: ``bbox`` ``float32 (4,)``, ``score``, ``detected``, ``pred_iou`` where
+            it is known, and ``segmentation`` where there are masks.
+    """
+
+    frame_idx: int
+    time_s: float
+    obj_id: int
+    label: str
+    entry: dict[str, Any]
+
+
 SCHEMA_VERSION = 1
 LAYOUTS = ("frames", "objects")
 _RUN_FIELDS = (
     *("process_fps", "seconds", "peak_rss_mb", "peak_gpu_mb", "worker", "gpu", "truncated", "warnings"),
 )
 _HEAD_END, _RUN = b',"video_info":', b',"run":'  # cannot be inside a JSON string, where quotes are escaped
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
+_ROWS_AT_ONCE = 4096
+_NO_GROUP: tuple[int | None, Iterator[ObjectRow]] = (None, iter(()))
 
 
 def failures_path(output_jsonl: str | os.PathLike[str]) -> Path:
@@ -47,15 +72,39 @@ def failures_path(output_jsonl: str | os.PathLike[str]) -> Path:
     return Path(output_jsonl).with_suffix(".failures.jsonl")
 
 
-def encode_result(result: VideoResult, config: TrackConfig, layout: str = "frames") -> bytes:
-    """The line of one video, newline included."""
+def encode_result(
+    result: VideoResult, config: TrackConfig, layout: str = "frames", content_key: str | None = None
+) -> bytes:
+    """The line of one video, newline included; see :func:`iter_line`."""
+    return b"".join(iter_line(result, config, layout, content_key))
+
+
+def iter_line(
+    result: VideoResult, config: TrackConfig, layout: str = "frames", content_key: str | None = None
+) -> Iterator[bytes]:
+    """The line of one video, piece by piece: a long one is never in memory beside its rows.
+
+    Args:
+        result: The video.
+        config: The options of the run.
+        layout: ``"frames"`` or ``"objects"``.
+        content_key: See :func:`trackkit.video_list.content_key`.
+
+    Raises:
+        ResultsError: There are rows of frames that were not processed.
+    """
     info, task = result.info, result.task
     # What resume needs comes first, so that it is read without the rest: see decode_head.
-    line = {
+    head = {
         "schema_version": SCHEMA_VERSION,
         "config_hash": config.hash,
         "config": config.to_dict(),
-        "source": {"path": task.source, "size_bytes": task.size_bytes, "mtime_ns": task.mtime_ns},
+        "source": {
+            "path": task.source,
+            "size_bytes": task.size_bytes,
+            "mtime_ns": task.mtime_ns,
+            "content_key": content_key,
+        },
         "video_path": task.video_path,
         "prompts": [asdict(prompt) for prompt in task.prompts],
         "text_prompt": config.text_prompt,
@@ -67,56 +116,78 @@ def encode_result(result: VideoResult, config: TrackConfig, layout: str = "frame
             "total_frames": info.num_frames,
             "duration_s": info.duration_s,
         },
-        **(_frames_layout(result) if layout == "frames" else _objects_layout(result)),
-        "run": {"output_video": task.output_video, **{name: getattr(result, name) for name in _RUN_FIELDS}},
     }
-    return orjson.dumps(line, option=_OPTIONS)
+    run = {"output_video": task.output_video, **{name: getattr(result, name) for name in _RUN_FIELDS}}
+    yield orjson.dumps(head, option=_OPTIONS)[:-1]
+    yield from _frames_layout(result) if layout == "frames" else _objects_layout(result)
+    yield _RUN + orjson.dumps(run, option=_OPTIONS) + b"}\n"
 
 
-def object_rows(result: VideoResult) -> Iterator[tuple[int, float, int, str, dict[str, Any]]]:
-    """``(frame_idx, time_s, obj_id, label, what an object has in a frame)`` of every row of a result.
-
-    What it has is as in the file: ``bbox`` ``float32 (4,)``, ``score``, ``detected``, and ``segmentation``
-    where there are masks.
-    """
-    tracks, size = result.tracks, [result.info.height, result.info.width]
-    boxes = np.ascontiguousarray(tracks[["x", "y", "width", "height"]].to_numpy(np.float32))
-    scores, pred_ious = tracks["score"].to_numpy(), tracks["pred_iou"].to_numpy()
-    columns = (tracks[name].tolist() for name in ("frame_idx", "time_s", "obj_id", "label", "detected"))
-    masks = [None] * len(tracks) if tracks["mask_rle"].isna().all() else tracks["mask_rle"].tolist()
-    # Ground truth may say how much of an object can be seen; results do not know it.
-    shares = tracks["visibility"].tolist() if "visibility" in tracks else [None] * len(tracks)
-    for frame_idx, time_s, obj_id, label, detected, box, score, pred_iou, counts, share in zip(
-        *columns, boxes, scores, pred_ious, masks, shares, strict=True
-    ):
-        entry: dict[str, Any] = {"bbox": box, "score": score, "detected": detected}
-        if not np.isnan(pred_iou):
-            entry["pred_iou"] = pred_iou
-        if counts is not None:
-            entry["segmentation"] = {"size": size, "counts": counts}
-        if share is not None:
-            entry["visibility"] = share
-        yield frame_idx, time_s, obj_id, label, entry
-
-
-def _frames_layout(result: VideoResult) -> dict[str, Any]:
-    frames: dict[int, dict[str, Any]] = {
-        idx: {"frame_idx": idx, "time_s": time_s, "objects": []}
-        for idx, time_s in zip(result.frames[0].tolist(), result.frames[1].tolist(), strict=True)
-    }
-    for frame_idx, _, obj_id, label, entry in object_rows(result):
-        frames[frame_idx]["objects"].append({"obj_id": obj_id, "label": label, **entry})
-    return {"frames": list(frames.values())}
+def object_rows(result: VideoResult, order: npt.NDArray[np.int64] | None = None) -> Iterator[ObjectRow]:
+    """Every row of a result in this order, else in its own; few of them are in memory at a time."""
+    order = np.arange(len(result.tracks)) if order is None else order
+    size = [result.info.height, result.info.width]
+    without_masks = bool(result.tracks["mask_rle"].isna().all())
+    for start in range(0, len(order), _ROWS_AT_ONCE):
+        tracks = result.tracks.iloc[order[start : start + _ROWS_AT_ONCE]]
+        boxes = np.ascontiguousarray(tracks[["x", "y", "width", "height"]].to_numpy(np.float32))
+        scores, pred_ious = tracks["score"].to_numpy(), tracks["pred_iou"].to_numpy()
+        columns = (tracks[name].tolist() for name in ("frame_idx", "time_s", "obj_id", "label", "detected"))
+        masks = [None] * len(tracks) if without_masks else tracks["mask_rle"].tolist()
+        # Ground truth may say how much of an object can be seen; results do not know it.
+        shares = tracks["visibility"].tolist() if "visibility" in tracks else [None] * len(tracks)
+        for frame_idx, time_s, obj_id, label, detected, box, score, pred_iou, counts, share in zip(
+            *columns, boxes, scores, pred_ious, masks, shares, strict=True
+        ):
+            entry: dict[str, Any] = {"bbox": box, "score": score, "detected": detected}
+            if not np.isnan(pred_iou):
+                entry["pred_iou"] = pred_iou
+            if counts is not None:
+                entry["segmentation"] = {"size": size, "counts": counts}
+            if share is not None:
+                entry["visibility"] = share
+            yield ObjectRow(frame_idx, time_s, obj_id, label, entry)
 
 
-def _objects_layout(result: VideoResult) -> dict[str, Any]:
-    objects: dict[int, dict[str, Any]] = {}
-    for frame_idx, time_s, obj_id, label, entry in object_rows(result):
-        track = objects.setdefault(obj_id, {"obj_id": obj_id, "label": label, "score": 0.0, "frames": []})
-        track["score"] = max(track["score"], entry["score"])
-        track["frames"].append({"frame_idx": frame_idx, "time_s": time_s, **entry})
+def _frames_layout(result: VideoResult) -> Iterator[bytes]:
+    order = np.argsort(result.tracks["frame_idx"].to_numpy(), kind="stable")
+    groups = groupby(object_rows(result, order), key=attrgetter("frame_idx"))
+    frame, rows = next(groups, _NO_GROUP)
+    yield b',"frames":['
+    for k, (idx, time_s) in enumerate(zip(*result.frames, strict=True)):
+        objects = []
+        if frame == idx:
+            objects = [{"obj_id": row.obj_id, "label": row.label, **row.entry} for row in rows]
+            frame, rows = next(groups, _NO_GROUP)
+        yield _item(k, {"frame_idx": idx, "time_s": time_s, "objects": objects})
+    if frame is not None:
+        msg = f"{result.task.video_path}: rows of frame {frame}, which was not processed or is out of order"
+        raise ResultsError(msg)
+    yield b"]"
+
+
+def _objects_layout(result: VideoResult) -> Iterator[bytes]:
+    obj_ids = result.tracks["obj_id"].to_numpy()
+    ids, first = np.unique(obj_ids, return_index=True)
+    rank = np.empty(len(ids), np.int64)
+    rank[np.argsort(first)] = np.arange(len(ids))  # in the order of appearance
+    order = np.argsort(rank[np.searchsorted(ids, obj_ids)], kind="stable")
+    best = result.tracks.groupby("obj_id")["score"].max()
+    yield b',"objects":['
+    for k, (obj_id, rows) in enumerate(groupby(object_rows(result, order), key=attrgetter("obj_id"))):
+        for i, row in enumerate(rows):
+            if i == 0:
+                track = {"obj_id": obj_id, "label": row.label, "score": best[obj_id]}
+                yield _item(k, track)[:-1] + b',"frames":['
+            yield _item(i, {"frame_idx": row.frame_idx, "time_s": row.time_s, **row.entry})
+        yield b"]}"
     processed = {"frame_idx": result.frames[0], "time_s": result.frames[1]}
-    return {"objects": list(objects.values()), "processed_frames": processed}
+    yield b'],"processed_frames":' + orjson.dumps(processed, option=_OPTIONS)
+
+
+def _item(number: int, value: dict[str, Any]) -> bytes:
+    """Item ``number`` of a list, from 0."""
+    return (b"," if number else b"") + orjson.dumps(value, option=_OPTIONS)
 
 
 def decode_head(line: bytes) -> dict[str, Any]:
@@ -138,7 +209,7 @@ def decode_head(line: bytes) -> dict[str, Any]:
 
 def decode_task(head: dict[str, Any]) -> VideoTask:
     """What a line is of, from its head."""
-    file = dict(head["source"])
+    file = {name: head["source"][name] for name in ("path", "size_bytes", "mtime_ns")}
     same: dict[str, Any] = {name: head[name] for name in ("video_path", "prompts") if name in head}
     return task_of({"source": file.pop("path"), **file, **same})
 
@@ -245,7 +316,7 @@ def _tracks(data: dict[str, Any], classes: tuple[str, ...], rows: list[tuple[Any
 def encode_failure(failure: VideoFailure, config: TrackConfig) -> bytes:
     """The line of one failed video, newline included."""
     head = {"schema_version": SCHEMA_VERSION, "config_hash": config.hash}
-    return orjson.dumps(head | asdict(failure), option=_OPTIONS)
+    return orjson.dumps(head | asdict(failure), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def decode_failure(line: bytes) -> VideoFailure:

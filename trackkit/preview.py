@@ -80,6 +80,7 @@ def preview_video(
     models: Models,
     on_progress: ProgressCallback | None = None,
     timeout_s: float | None = None,
+    low_memory: bool = False,
     frames: int = 4,
 ) -> VideoPreview:
     """Look at one video: evenly spread frames, and a few in a row from the one with most objects.
@@ -109,7 +110,7 @@ def preview_video(
     clock, times = StageClock(), list[tuple[float, float]]()
     with VideoReader(task.source, fps=config.fps) as reader:
         stretch = islice(dropwhile(lambda f: f.idx < looked[best].idx, reader), TRACKED_FRAMES)
-        tracker = models.tracker.start(reader.info, clock, task.prompts)
+        tracker = models.tracker.start(reader.info, clock, task.prompts, low_memory=low_memory)
 
         def processed() -> None:
             times.append((perf_counter(), clock.seconds["detect"]))

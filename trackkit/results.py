@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from array import array
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ from trackkit.clock import STAGES
 from trackkit.config import TrackConfig
 from trackkit.errors import ResultsError, VideoDecodeError
 from trackkit.export_methods import ExportMethods
+from trackkit.spool import Spool
 from trackkit.structures import Frame, TrackedObjects, VideoFailure, VideoResult, VideoTask
 from trackkit.trust import EVENT_DTYPES, TRUST_DTYPES, track_events, track_trust
 
@@ -76,70 +76,67 @@ FAILURE_DTYPES: dict[str, str] = {
 
 
 class TrackTable:
-    """Collects the rows of one video in compact columns and makes a DataFrame of them."""
+    """Collects the rows of one video in compact columns, those of a long one on disk, for a DataFrame."""
 
     def __init__(self, video_path: str, classes: Sequence[str]) -> None:
         self._video_path = video_path
         self._codes = {name: code for code, name in enumerate(classes)}
-        self._columns: dict[str, array[Any]] = {
-            "label": array("i"),
-            "frame_idx": array("i"),
-            "time_s": array("d"),
-            "obj_id": array("i"),
-            "score": array("f"),
-            "xyxy": array("f"),
-            "area_px": array("i"),
-            "detected": array("b"),
-            "pred_iou": array("f"),
-        }
-        self._rles = bytearray()
-        self._rle_ends = array("q", [0])
+        dtypes: dict[str, Any] = {k: v for k, v in TRACK_DTYPES.items() if v not in ("category", "str")}
+        dtypes |= {"label": np.min_scalar_type(-len(classes)), "rles": np.uint8, "rle_ends": np.int64}
+        self._columns = Spool(dtypes)
+        self._columns.append("rle_ends", [0])
+        self._len = self._rle_end = 0
         self._has_masks = True
 
     def __len__(self) -> int:
-        return len(self._columns["obj_id"])
+        return self._len
 
     def add(self, objects: TrackedObjects) -> None:
-        """Append the objects of one frame."""
-        columns, n = self._columns, len(objects)
-        columns["label"].extend(self._codes[label] for label in objects.labels)
-        columns["frame_idx"].extend([objects.frame.idx] * n)
-        columns["time_s"].extend([objects.frame.time_s] * n)
-        columns["obj_id"].frombytes(np.ascontiguousarray(objects.obj_ids, np.int32).tobytes())
-        columns["score"].frombytes(np.ascontiguousarray(objects.scores, np.float32).tobytes())
-        columns["xyxy"].frombytes(np.ascontiguousarray(objects.xyxy, np.float32).tobytes())
-        columns["area_px"].frombytes(np.ascontiguousarray(objects.areas, np.int32).tobytes())
-        columns["detected"].frombytes(np.ascontiguousarray(objects.detected, np.int8).tobytes())
-        pred_ious = np.full(n, np.nan) if objects.pred_ious is None else objects.pred_ious
-        columns["pred_iou"].frombytes(np.ascontiguousarray(pred_ious, np.float32).tobytes())
-        if objects.rles is None:
-            self._has_masks = self._has_masks and n == 0
-        else:
-            for rle in objects.rles:
-                self._rles += rle
-                self._rle_ends.append(len(self._rles))
+        """Append the objects of one frame.
+
+        Raises:
+            StorageError: The disk is full.
+        """
+        n = len(objects)
+        if n == 0:
+            return
+        self._len += n
+        (x, y, x2, y2), rles = objects.xyxy.T, objects.rles
+        self._has_masks = self._has_masks and rles is not None
+        ends = self._rle_end + np.cumsum([len(rle) for rle in rles or ()], dtype=np.int64)
+        self._rle_end = int(ends[-1]) if rles else 0
+        for name, values in {
+            "label": [self._codes[label] for label in objects.labels],
+            "frame_idx": np.full(n, objects.frame.idx),
+            "time_s": np.full(n, objects.frame.time_s),
+            "obj_id": objects.obj_ids,
+            "score": objects.scores,
+            **{"x": x, "y": y, "width": x2 - x, "height": y2 - y},
+            "area_px": objects.areas,
+            "detected": objects.detected,
+            "pred_iou": np.full(n, np.nan) if objects.pred_ious is None else objects.pred_ious,
+            "rles": np.frombuffer(b"".join(rles or ()), np.uint8),
+            "rle_ends": ends,
+        }.items():
+            self._columns.append(name, values)
 
     def to_frame(self) -> pd.DataFrame:
-        """The rows as a DataFrame with the columns and dtypes of ``TRACK_DTYPES``."""
-        column = {name: np.asarray(values) for name, values in self._columns.items()}
-        x, y, x2, y2 = column["xyxy"].reshape(-1, 4).T
+        """The rows as a DataFrame with the columns and dtypes of ``TRACK_DTYPES``; once, at the end.
+
+        Raises:
+            StorageError: The disk is full.
+        """
+        columns: dict[str, Any] = self._columns.to_numpy()
+        codes, zeros = columns["label"], np.zeros(len(self), np.int8)
+        columns["video_path"] = pd.Categorical.from_codes(zeros, categories=pd.Index([self._video_path]))
+        columns["label"] = pd.Categorical.from_codes(codes, categories=pd.Index(list(self._codes)))
         rles: Any = np.full(len(self), None)
         if self._has_masks:
-            buffers = [pa.py_buffer(np.asarray(self._rle_ends)), pa.py_buffer(self._rles)]
+            buffers = [pa.py_buffer(columns[name]) for name in ("rle_ends", "rles")]
             rles = pa.LargeStringArray.from_buffers(len(self), *buffers)
-        zeros = np.zeros(len(self), np.int8)
-        return pd.DataFrame(
-            {
-                "video_path": pd.Categorical.from_codes(zeros, categories=pd.Index([self._video_path])),
-                "label": pd.Categorical.from_codes(column["label"], categories=pd.Index(list(self._codes))),
-                **{name: column[name].copy() for name in ("frame_idx", "time_s", "obj_id", "score")},
-                **{"x": x.copy(), "y": y.copy(), "width": x2 - x, "height": y2 - y},
-                "area_px": column["area_px"].copy(),
-                "detected": column["detected"].astype(bool),
-                "pred_iou": column["pred_iou"].copy(),
-                "mask_rle": pd.array(rles, dtype="str"),
-            }
-        )
+        columns["mask_rle"] = pd.array(rles, dtype="str")
+        # Without a copy: what lies on disk stays there.
+        return pd.DataFrame({name: columns[name] for name in TRACK_DTYPES}, copy=False)
 
 
 def objects_in(rows: pd.DataFrame, frame: Frame) -> TrackedObjects:

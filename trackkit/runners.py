@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Protocol
@@ -96,6 +96,7 @@ class ClusterRunner:
         worker_timeout_s: How long to wait for the first worker.
         timeout_s: What a video may take.
         security: TLS to reach the scheduler with, where ``target`` is an address.
+        dask_config: Dask's settings while it is open.
 
     Raises:
         ClusterError: The scheduler cannot be reached, no worker came, or one died while it loaded the models.
@@ -113,13 +114,14 @@ class ClusterRunner:
         worker_timeout_s: float = 300.0,
         timeout_s: float | None = None,
         security: Security | None = None,
+        dask_config: Mapping[str, Any] = DASK_CONFIG,
     ) -> None:
         self._schedule, self._timeout_s = schedule, timeout_s
         self._expect = max(expect, len(getattr(target, "plan", ())))
         self._host = ModelHost(config, device)
         self._stack = ExitStack()
         try:
-            self._stack.enter_context(dask.config.set(DASK_CONFIG))
+            self._stack.enter_context(dask.config.set(dict(dask_config)))
             self.client = (
                 target if isinstance(target, Client) else self._connect(target, worker_timeout_s, security)
             )

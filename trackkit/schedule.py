@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from distributed import Client, Future, KilledWorker, as_completed
 from distributed.client import FutureCancelledError
+from distributed.scheduler import NoValidWorkerError, NoWorkerError
 
 from trackkit.errors import ClusterError, ConfigError
 from trackkit.object_prompts import task_of
@@ -219,7 +220,7 @@ def _outcome(future: Future, began: _Running, said: dict[str, VideoFailure]) -> 
             worker=str(worker.name),
             seconds=seconds,
         )
-    except FutureCancelledError as error:
+    except (FutureCancelledError, NoValidWorkerError, NoWorkerError) as error:
         raise _lost(str(error)) from None
     return outcome
 

@@ -15,7 +15,7 @@ from uuid import uuid4
 from distributed import Client, Security
 
 from trackkit.checkpoints import prepare_weights
-from trackkit.cluster import ANY_PORT, LOCALHOST, choose_gpus, start_cluster
+from trackkit.cluster import ANY_PORT, LOCAL_DASK_CONFIG, LOCALHOST, choose_gpus, start_cluster
 from trackkit.config import TrackConfig
 from trackkit.dashboard import DashboardLink
 from trackkit.errors import ConfigError
@@ -117,6 +117,7 @@ class Session:
                 cluster = start_cluster(slots, num_workers=num_workers, **where)
                 self._stack.enter_context(cluster)
                 there = "cuda:0" if slots else "cpu"
+                limit["dask_config"] = LOCAL_DASK_CONFIG
                 runner = ClusterRunner(config, there, cluster, schedule=schedule, **limit)
         except BaseException:
             self.close()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trackkit.errors import ResultsError
-from trackkit.jsonl import decode_head, decode_run, decode_task, failures_path, iter_failures, numbered_lines
+from trackkit.journal import DoneVideos
+from trackkit.jsonl import decode_head, decode_run, failures_path, iter_failures, numbered_lines
 from trackkit.lock import held_by
-from trackkit.structures import VideoTask
 from trackkit.video_list import Videos, make_tasks
 
 
@@ -52,37 +52,33 @@ def read_status(output_jsonl: str | os.PathLike[str], videos: Videos | None = No
     if not path.exists() and not failures_path(path).exists():
         msg = f"{path} is not there, nor are failures beside it: give the --output-jsonl of a run"
         raise ResultsError(msg)
-    done, truncated, seconds, workers = set(), 0, 0.0, set()
+    done, truncated, seconds, workers = DoneVideos(), 0, 0.0, set()
     for number, line in numbered_lines(path) if path.exists() else ():
         if not line.endswith(b"\n"):
             break
         try:
-            head, run = decode_head(line), decode_run(line)
-            done.add(_file(decode_task(head)))
+            done.add(decode_head(line), number)
+            run = decode_run(line)
             truncated += run["truncated"] is not None
             seconds += run["seconds"]["total"]
             workers.add(run["worker"])
         except (ResultsError, KeyError, TypeError) as error:
             msg = f"{path}, line {number} cannot be read ({error}): is it a results file of trackkit?"
             raise ResultsError(msg) from None
-    failures = {_file(failure.task): failure for failure, _ in iter_failures(path)}
-    failed = [failure for key, failure in failures.items() if key not in done]
+    failures = {failure.task.file: failure for failure, _ in iter_failures(path)}
+    failed = [failure for key, failure in failures.items() if key not in done.files]
     left = None
-    if videos is not None:
+    if videos is not None:  # whatever was pointed out in them: a list of videos does not say
         tasks, missing = make_tasks(videos, skip_missing=True)
-        over = done | failures.keys()
-        left = sum(_file(task) not in over for task in [*tasks, *(failure.task for failure in missing)])
+        over = done.files | failures.keys()
+        named = [*map(done.recognize, tasks), *(failure.task for failure in missing)]
+        left = sum(task.file not in over for task in named)
     return RunStatus(
-        done=len(done),
+        done=len(done.files),
         truncated=truncated,
         failed=dict(Counter(failure.error_type for failure in failed).most_common()),
         examples={failure.error_type: failure.message for failure in failed},
         left=left,
-        videos_per_hour=3600 * len(done) * len(workers) / seconds if seconds else None,
+        videos_per_hour=3600 * len(done.files) * len(workers) / seconds if seconds else None,
         writer=held_by(path),
     )
-
-
-def _file(task: VideoTask) -> tuple[str, int, int]:
-    """Tells videos apart whatever was pointed out in them: a list of videos does not say."""
-    return task.source, task.size_bytes, task.mtime_ns

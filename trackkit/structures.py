@@ -142,9 +142,14 @@ class VideoTask:
     prompts: tuple[Prompt, ...] = ()
 
     @property
+    def file(self) -> tuple[str, int, int]:
+        """Tells whether a result is of this very file, whatever was pointed out in it."""
+        return self.source, self.size_bytes, self.mtime_ns
+
+    @property
     def key(self) -> TaskKey:
         """Tells whether a result is of this very file, and of these prompts."""
-        return self.source, self.size_bytes, self.mtime_ns, self.prompts
+        return *self.file, self.prompts
 
 
 @dataclass(frozen=True, slots=True, eq=False)

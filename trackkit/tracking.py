@@ -74,6 +74,7 @@ def track_video(
     output_video: str | os.PathLike[str] | None = None,
     on_progress: ProgressCallback | None = None,
     timeout_s: float | None = None,
+    low_memory: bool = False,
 ) -> VideoResult:
     """Track one video in this process.
 
@@ -86,18 +87,22 @@ def track_video(
         output_video: Write the annotated video there.
         on_progress: Called a few times a second.
         timeout_s: Give up after so many seconds; looked at before every window of ``batch_size`` frames.
+        low_memory: Take one frame, and few objects, at a time, and keep what can be on the host: less GPU
+            memory, more time, the same result.
 
     Raises:
         VideoOpenError: The video gives no frame.
         PromptError: A prompt does not fit the config, the video's size or length, or the tracker.
         VideoTimeout: It took longer than ``timeout_s``; the message names the frame that it had reached.
         VideoWriteError: The annotated video cannot be written.
+        StorageError: The disk of the annotated video, or of temporary files, is full.
         CheckpointError: A model cannot be loaded.
     """
     if isinstance(video, VideoTask):
         task = video
     else:
         task = with_prompts(make_task(video, output_video), prompts, config)
+    config = config.replace(batch_size=1) if low_memory else config
     models = models or load_models(config, device)
     started, clock = perf_counter(), StageClock()
     table, idx, time_s = TrackTable(task.video_path, config.classes), array("i"), array("d")
@@ -108,7 +113,7 @@ def track_video(
         annotated = stack.enter_context(_AnnotatedVideo(task, reader, clock))
         for prompt in task.prompts:
             prompt.check_inside(reader.info.width, reader.info.height)
-        tracker = models.tracker.start(reader.info, clock, task.prompts)
+        tracker = models.tracker.start(reader.info, clock, task.prompts, low_memory=low_memory)
         report = _Reporter(task, config, models.device, reader.expected_frames, clock, on_progress)
         frames = reader if timeout_s is None else _in_time(reader, started, timeout_s)
         for objects in follow(frames, models.detector, tracker, config, clock, report.processed):

@@ -141,21 +141,25 @@ def attempt(
     """Track one video: the task boundary. What goes wrong with the video becomes a ``VideoFailure``.
 
     Raises StorageError where no output can be written any more, which is the run's problem.
-    Where the GPU has not enough memory, the video is tried once more with one frame at a time, which changes
-    no result, in what is left of its time; the ``warnings`` of the result say so.
+    Where the GPU has not enough memory, the video is tried once more in less of it (``low_memory``), which
+    changes no result, in what is left of its time; the ``warnings`` of the result say so.
     """
     where = {"worker": worker, "gpu": gpu}
-    first = _attempt_once(task, config, models, on_progress, work, timeout_s, where)
+    first = _attempt_once(task, config, models, on_progress, work, timeout_s, False, where)
     if not _ran_out_of_memory(first):
         return first
     _free_gpu_memory()
     left_s = None if timeout_s is None else max(0.0, timeout_s - first.seconds)
-    second = _attempt_once(task, config.replace(batch_size=1), models, on_progress, work, left_s, where)
+    second = _attempt_once(task, config, models, on_progress, work, left_s, True, where)
     if isinstance(second, VideoResult):
-        note = f"the GPU ran out of memory: done again with batch_size 1 in place of {config.batch_size}"
+        note = (
+            f"the GPU ran out of memory: done again with batch_size 1 in place of {config.batch_size}, "
+            "few objects at a time, and what is remembered of them on the host"
+        )
         return dataclasses.replace(second, warnings=(*second.warnings, note))
     advice = (
-        "; with batch_size 1 too: use a smaller --sam-type or --max-objects, or fewer workers on this GPU"
+        "; with one frame and few objects at a time, too: use a smaller --sam-type or --max-objects, or "
+        "fewer workers on this GPU"
     )
     message = second.message + (advice if _ran_out_of_memory(second) else "")
     return dataclasses.replace(second, message=message, attempts=2, seconds=first.seconds + second.seconds)
@@ -168,11 +172,19 @@ def _attempt_once(
     on_progress: ProgressCallback | None,
     work: Work,
     timeout_s: float | None,
+    low_memory: bool,
     where: dict[str, Any],
 ) -> VideoResult | VideoFailure:
     started = perf_counter()
     try:
-        result = work(task, config, models=models, on_progress=on_progress, timeout_s=timeout_s)
+        result = work(
+            task,
+            config,
+            models=models,
+            on_progress=on_progress,
+            timeout_s=timeout_s,
+            low_memory=low_memory,
+        )
     except StorageError:  # the run's problem, not the video's: the others would fail, too
         raise
     except Exception as error:  # noqa: BLE001 - whatever it was, it is recorded and the run goes on

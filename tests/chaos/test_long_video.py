@@ -1,42 +1,71 @@
-"""Memory does not grow with the length of a video. ``--chaos-minutes 60`` for an hour of it."""
+"""A worker's memory does not grow with the length of a video. ``--chaos-minutes 60`` for an hour of it."""
 
 from __future__ import annotations
 
+import os
+import re
+import threading
 from itertools import cycle, islice
 from pathlib import Path
 
-import psutil
 import pytest
 
 import trackkit as tk
 from trackkit.datasets import iter_frames, make_scene
 from trackkit.video_writer import VideoWriter
 
-FPS = 25
+FPS, OBJECTS = 10, 8
+CONFIG = tk.TrackConfig.from_preset("color", "red")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
+
+
+def memory_mib(pid: int) -> float:
+    """What a process holds for itself: not the pages of files, which the system takes back when it likes."""
+    (kib,) = re.findall(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(kib) / 1024
 
 
 def test_memory_at_the_end_is_that_after_a_minute(
     tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
     minutes = request.config.getoption("--chaos-minutes")
-    scene = make_scene(0, width=96, height=64, num_frames=50, num_objects=1, colors=("red",), fps=FPS)
+    scene = make_scene(0, width=96, height=64, num_frames=50, num_objects=OBJECTS, colors=("red",), fps=FPS)
     loop = [image for image, _ in iter_frames(scene)]
-    with VideoWriter(tmp_path / "long.mp4", width=96, height=64, fps=FPS) as writer:
-        for image in islice(cycle(loop), 60 * FPS * minutes):
-            writer.write(image)
-    rss: dict[int, float] = {}
+    for name, length in (("first", len(loop)), ("long", 60 * FPS * minutes)):
+        with VideoWriter(tmp_path / f"{name}.mp4", width=96, height=64, fps=FPS) as writer:
+            for image in islice(cycle(loop), length):
+                writer.write(image)
+    after_a_minute = most = 0.0
+    done = threading.Event()
 
     def measure(progress: tk.Progress) -> None:
-        rss[progress.frames] = psutil.Process().memory_info().rss / 2**20
+        nonlocal after_a_minute
+        if not after_a_minute and progress.frames >= 60 * FPS:
+            after_a_minute = memory_mib(pid)
 
-    result = tk.track_video(
-        tmp_path / "long.mp4", tk.TrackConfig.from_preset("color", "red"), on_progress=measure
-    )
-    assert len(result.frames[0]) == 60 * FPS * minutes
-    after_a_minute = next(mib for frames, mib in rss.items() if frames >= 60 * FPS)
-    at_the_end = list(rss.values())[-1]
+    def watch() -> None:  # also while the result is sent
+        nonlocal most
+        while not done.wait(0.01):
+            if after_a_minute:
+                most = max(most, memory_mib(pid))
+
+    with tk.Session(CONFIG, num_workers=1, device="cpu") as session:
+        session.track([tmp_path / "first.mp4"])  # what is loaded once, is
+        assert session.client is not None
+        (pid,) = session.client.run(os.getpid).values()
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        path = tmp_path / "tracks.jsonl"
+        (outcome,) = session.iter_results([tmp_path / "long.mp4"], output_jsonl=path, on_progress=measure)
+        done.set()
+        thread.join()
+    assert isinstance(outcome, tk.VideoResult)
+    assert len(outcome.frames[0]) == 60 * FPS * minutes
     with capsys.disabled():
-        print(f"\n{minutes} min: {after_a_minute:.0f} MiB after one, {at_the_end:.0f} MiB at the end")
-    assert at_the_end < 1.03 * after_a_minute
+        print(
+            f"\n{minutes} min, {len(outcome.tracks)} rows, a line of {path.stat().st_size / 2**20:.0f} MiB: "
+            f"a worker of {after_a_minute:.0f} MiB after one minute, then at most {most:.0f} MiB"
+        )
+    assert len(outcome.tracks) > 2 * len(outcome.frames[0])
+    assert 0 < most < 1.03 * after_a_minute

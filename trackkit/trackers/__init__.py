@@ -62,7 +62,14 @@ class Tracker(Protocol):
 class TrackerModel(Protocol):
     """A loaded tracker that starts one :class:`Tracker` per video."""
 
-    def start(self, video: VideoInfo, clock: StageClock, prompts: Sequence[Prompt] = ()) -> Tracker:
+    def start(
+        self,
+        video: VideoInfo,
+        clock: StageClock,
+        prompts: Sequence[Prompt] = (),
+        *,
+        low_memory: bool = False,
+    ) -> Tracker:
         """Begin a new video: fresh state, fresh ids.
 
         Args:
@@ -70,6 +77,8 @@ class TrackerModel(Protocol):
             clock: Encoding of masks is booked on ``clock("encode")``.
             prompts: Objects that the user points out, each with its label, in the order of their frames. They
                 keep their ids. Empty for a tracker that was registered without ``takes_prompts``.
+            low_memory: Take as little GPU memory as is possible without another result, at the cost of time:
+                the GPU did not have enough.
         """
         ...
 

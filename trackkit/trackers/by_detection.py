@@ -34,8 +34,15 @@ class ByteTrackModel:
     def __init__(self, config: TrackConfig) -> None:
         self._config = config
 
-    def start(self, video: VideoInfo, clock: StageClock, prompts: Sequence[Prompt] = ()) -> ByteTracker:
-        """Begin a new video; see :class:`trackkit.trackers.TrackerModel`."""
+    def start(
+        self,
+        video: VideoInfo,
+        clock: StageClock,
+        prompts: Sequence[Prompt] = (),
+        *,
+        low_memory: bool = False,
+    ) -> ByteTracker:
+        """Begin a new video; see :class:`trackkit.trackers.TrackerModel`. It uses no GPU memory."""
         return ByteTracker(self._config, video, clock)
 
 

@@ -59,7 +59,7 @@ class ObjectMemory:
 
 
 class MemoryBank:
-    """Memory of all objects in two tensors.
+    """Memory of all objects in two tensors, which may lie on another device than the model.
 
     Rows come from a free list; the capacity doubles when it is spent.
 
@@ -123,8 +123,25 @@ class MemoryBank:
             maps: ``(B, C_mem, h, w)``, from the memory encoder.
             pointers: ``(B, C)``.
         """
-        self.maps[rows, map_slots] = maps.flatten(2).transpose(1, 2).to(self.maps.dtype)
-        self.pointers[rows, pointer_slots] = pointers.float()
+        device = self.maps.device
+        rows, map_slots, pointer_slots = (index.to(device) for index in (rows, map_slots, pointer_slots))
+        self.maps[rows, map_slots] = maps.flatten(2).transpose(1, 2).to(self.maps)
+        self.pointers[rows, pointer_slots] = pointers.to(self.pointers)
+
+    def read(self, rows: Tensor, map_slots: Tensor, pointer_slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Recall of ``B`` objects, on the device of ``rows``, which may be another than that of the bank.
+
+        Args:
+            rows: ``int64 (B, 1)``.
+            map_slots: ``int64 (B, K)``.
+            pointer_slots: ``int64 (B, P)``.
+
+        Returns:
+            Maps ``(B, K, HW, C_mem)`` and pointers ``(B, P, C)``.
+        """
+        there, here = self.maps.device, rows.device
+        at, map_slots, pointer_slots = (index.to(there) for index in (rows, map_slots, pointer_slots))
+        return self.maps[at, map_slots].to(here), self.pointers[at, pointer_slots].to(here)
 
     def conditioning_slot(self, memory: ObjectMemory, frame: int) -> int:
         """The slot for a conditioning frame.

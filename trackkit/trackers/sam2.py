@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from itertools import count, groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 #: Frames whose image features are kept for filling in; those of older ones are encoded again. With a model of
 #: 1024 px 16 of them take 256 MiB, half of it in bf16.
 KEPT_FEATURES = 16
+#: Objects that are followed at a time where memory is low.
+FEW_OBJECTS = 4
 
 
 class Sam2TrackerModel:
@@ -75,10 +77,15 @@ class Sam2TrackerModel:
         return cls(Sam2Stages(load_sam2(config, device), dtype=autocast, compile=config.compile), config)
 
     def start(
-        self, video: VideoInfo, clock: StageClock, prompts: Sequence[object_prompts.Prompt] = ()
+        self,
+        video: VideoInfo,
+        clock: StageClock,
+        prompts: Sequence[object_prompts.Prompt] = (),
+        *,
+        low_memory: bool = False,
     ) -> Sam2Tracker:
         """Begin a new video; see :class:`trackkit.trackers.TrackerModel`."""
-        return Sam2Tracker(self._stages, self._config, video, clock, prompts)
+        return Sam2Tracker(self._stages, self._config, video, clock, prompts, low_memory=low_memory)
 
 
 class Sam2Tracker:
@@ -117,6 +124,9 @@ class Sam2Tracker:
         video: Its size is that of all frames.
         clock: Books the encoding of masks.
         prompts: Objects that the user points out.
+        low_memory: Take one frame and ``FEW_OBJECTS`` at a time, keep no features for filling in, and what is
+            remembered of the objects in the host's memory. The results are the same, but for rounding in
+            batches of another size.
     """
 
     def __init__(
@@ -126,14 +136,19 @@ class Sam2Tracker:
         video: VideoInfo,
         clock: StageClock,
         prompts: Sequence[object_prompts.Prompt] = (),
+        *,
+        low_memory: bool = False,
     ) -> None:
         self.warnings: tuple[str, ...] = ()
         self._notes: dict[object, str] = {}  # what the warnings are about
         self._given = {idx: list(each) for idx, each in groupby(prompts, key=lambda prompt: prompt.frame_idx)}
-        self._stages, self._config, self._clock = stages, config, clock
+        self._stages, self._clock = stages, clock
+        self._config = config.replace(batch_size=1) if low_memory else config
+        self._kept_features = 0 if low_memory else KEPT_FEATURES
+        self._sparing: dict[str, Any] = {"max_batch": FEW_OBJECTS, "bank_device": "cpu"} if low_memory else {}
         self._size = (video.height, video.width)
         self._engine = self._new_engine()
-        self._source = FeatureSource(self._engine, config.batch_size)
+        self._source = FeatureSource(self._engine, self._config.batch_size)
         self._cuts = SceneCuts[tuple[Frame, Detections | None]](min(FLASH_FRAMES, config.max_frames - 1))
         self._window = Window({prompt.obj_id for prompt in prompts})
         self._tracks: dict[int, Track] = {}
@@ -194,7 +209,7 @@ class Sam2Tracker:
             self._open_from = held.no + 1
         self._end_twins(held)
         self._source.done(frame)
-        self._window.keep_features(self._open_from, KEPT_FEATURES)
+        self._window.keep_features(self._open_from, self._kept_features)
 
     def _follow(self, held: HeldFrame, given: Sequence[object_prompts.Prompt]) -> set[int]:
         """Propagate all objects to this frame, and end those that have been out of sight for too long.
@@ -374,6 +389,7 @@ class Sam2Tracker:
             memory=self._config.memory,
             capacity=capacity,
             resizer="device" if self._stages.device.type == "cuda" else "pil",
+            **self._sparing,
         )
 
     def _end(self, key: int) -> None:

@@ -62,6 +62,8 @@ class Sam2Engine:
         max_cond_frames: Prompted frames that an object keeps: its first one and the latest others.
         capacity: Objects that fit before the memory bank grows (it doubles).
         max_batch: Objects that go through the model at once; more of them go in several batches.
+        bank_device: Where memories are kept, by default on the model's device; from elsewhere they are
+            brought there batch by batch.
         resizer: ``"pil"`` equals the package bit for bit, ``"device"`` resizes on the model's device.
 
     Not taken over from the package: tracking backwards, and filling of small holes (its CUDA extension is not
@@ -79,6 +81,7 @@ class Sam2Engine:
         max_cond_frames: int = 2,
         capacity: int = 8,
         max_batch: int = 32,
+        bank_device: torch.device | str | None = None,
         resizer: Resizer = "pil",
     ) -> None:
         self._stages = model if isinstance(model, Sam2Stages) else Sam2Stages(model)
@@ -97,7 +100,7 @@ class Sam2Engine:
             map_shape=(self._stages.side**2, base.mem_dim),
             pointer_dim=base.hidden_dim,
             dtype=mem_dtype or self._stages.dtype or torch.bfloat16,
-            device=self._device,
+            device=torch.device(bank_device or self._device),
         )
         self._objects: dict[int, ObjectMemory] = {}
         self._now = -1
@@ -279,11 +282,12 @@ class Sam2Engine:
         index = self._upload(table)
         split = 1 + 2 * len(recalls[0].maps)
         rows, maps, pointers = index[:, :1], index[:, 1:split], index[:, split:]
+        recalled_maps, recalled_pointers = self._bank.read(rows, maps[:, 0::2], pointers[:, 0::2])
         return self._stages.attend(
             features.top,
-            self._bank.maps[rows, maps[:, 0::2]],
+            recalled_maps,
             self._stages.map_positions[maps[:, 1::2]],
-            self._bank.pointers[rows, pointers[:, 0::2]],
+            recalled_pointers,
             pointers[:, 1::2].float(),
             key_mask,
         )
