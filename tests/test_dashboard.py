@@ -14,6 +14,7 @@ import pytest
 from distributed import LocalCluster
 
 import trackkit as tk
+from trackkit.clock import STAGES
 from trackkit.dashboard import DashboardLink, dashboard_link
 from trackkit.datasets import make_scene, write_video
 
@@ -79,9 +80,7 @@ def test_the_page_shows_a_run_as_it_is(page: Any, tmp_path: Path) -> None:
             wanted = f"{len(ok)} videos, {ok['frames'].sum()} frames, {ok['objects'].sum()} objects"
             failed = len(rows) - len(ok)
             assert shown == wanted + (f", {failed} failed" if failed else "")
-            stages = ok[
-                [f"seconds_{stage}" for stage in ("decode", "detect", "track", "encode", "write")]
-            ].sum()
+            stages = ok[[f"seconds_{stage}" for stage in STAGES]].sum()
             told = page.locator(f'tr[data-worker="{name}"] td .bar').get_attribute("title")
             assert f"detect {stages['seconds_detect'] / stages.sum():.0%}" in told
         assert str(broken) in page.locator(".tk-run .error").inner_text()

@@ -23,9 +23,11 @@ _STYLE = """<style>
 .tk-run .bar .truncated { background: #ffa94d; }
 .tk-run .bar .failed { background: #e03131; }
 .tk-run table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin-bottom: 8px; }
-.tk-run th, .tk-run td { text-align: left; padding: 2px 12px 2px 0; border: 0; vertical-align: middle; }
+/* JupyterLab has rules of its own for tables. */
+.tk-run th, .tk-run td { padding: 2px 12px 2px 0 !important; border: 0; vertical-align: middle; }
+.tk-run th, .tk-run td { text-align: left !important; white-space: nowrap; }
 .tk-run th { font-weight: 600; border-bottom: 1px solid #8886; }
-.tk-run .number { text-align: right; }
+.tk-run .number { text-align: right !important; }
 .tk-run td .bar { display: inline-flex; width: 120px; margin-right: 8px; }
 .tk-run .gone, .tk-run .note { opacity: 0.65; }
 .tk-run .key { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin: 0 4px 0 10px; }
@@ -108,7 +110,8 @@ def _natural(name: str) -> tuple[int, str]:
 def _worker_row(worker: WorkerState, columns: Collection[str], gone: bool) -> str:
     now, shares = worker.now, worker.shares()
     gpu = "" if worker.gpu is None else f" (GPU {escape(worker.gpu)})"
-    done = [f"{worker.videos} videos", f"{worker.frames} frames", f"{worker.objects} objects"]
+    counts = {"video": worker.videos, "frame": worker.frames, "object": worker.objects}
+    done = [f"{count} {noun}{'s' * (count != 1)}" for noun, count in counts.items()]
     done += [f"{worker.failed} failed"] if worker.failed else []
     stages = "".join(
         f'<i style="width: {share:.1%}; background: {_COLORS[stage]}"></i>' for stage, share in shares.items()
