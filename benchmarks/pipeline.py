@@ -28,7 +28,7 @@ from report import machine, publish, table
 import trackkit as tk
 from trackkit.datasets import make_scene, write_video
 from trackkit.geometry import boxes_of_masks, encode_masks, rle_areas
-from trackkit.jsonl import encode_result
+from trackkit.jsonl_codec import encode_result
 from trackkit.results import TrackTable
 from trackkit.structures import Frame, Masks, TrackedObjects, VideoInfo, VideoTask
 from trackkit.video import VideoReader

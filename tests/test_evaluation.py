@@ -19,7 +19,7 @@ from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError, ResultsError
 from trackkit.geometry import boxes_of_masks, decode_rle, encode_masks
 from trackkit.ground_truth import read_ground_truth, write_ground_truth
-from trackkit.jsonl import encode_result
+from trackkit.jsonl_codec import encode_result
 from trackkit.results import TRACK_DTYPES
 from trackkit.structures import VideoInfo, VideoResult, VideoTask
 

@@ -26,7 +26,8 @@ from trackkit.datasets import make_scene, write_video
 from trackkit.errors import ConfigError, ResultsError, VideoOpenError
 from trackkit.export_formats import FORMATS
 from trackkit.geometry import decode_rle
-from trackkit.jsonl import encode_failure, encode_result, failures_path
+from trackkit.jsonl import failures_path
+from trackkit.jsonl_codec import encode_failure, encode_result
 from trackkit.results import TRACK_DTYPES, TrackTable
 from trackkit.structures import VideoResult, VideoTask
 from trackkit.video import VideoReader

@@ -15,7 +15,7 @@ from faults import CONFIG, write_faulty_video
 
 import trackkit as tk
 from trackkit.cluster import start_cluster
-from trackkit.jsonl import decode_failure
+from trackkit.jsonl_codec import decode_failure
 
 
 def test_a_video_that_takes_too_long_fails_at_the_frame_it_reached(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from trackkit.datasets import ground_truth, make_scene
 from trackkit.errors import ConfigError, ResultsError
 from trackkit.geometry import decode_rle
 from trackkit.ground_truth import ROW_DTYPES, VideoTruth, read_ground_truth, write_ground_truth
-from trackkit.jsonl import encode_result, read_jsonl
+from trackkit.jsonl import read_jsonl
+from trackkit.jsonl_codec import encode_result
 from trackkit.structures import VideoInfo
 
 HEIGHT, WIDTH, FRAMES = 48, 64, 4

@@ -12,7 +12,8 @@ from small_disk import small_disk
 from trackkit import video_list
 from trackkit.errors import ConfigError, ResultsError
 from trackkit.journal import Journal
-from trackkit.jsonl import encode_result, read_jsonl
+from trackkit.jsonl import read_jsonl
+from trackkit.jsonl_codec import encode_result
 from trackkit.structures import VideoTask
 from trackkit.video_list import content_key, make_task
 

@@ -12,17 +12,15 @@ from samples import CONFIG, sample_failure, sample_objects, sample_result
 
 from trackkit import jsonl
 from trackkit.errors import ResultsError
-from trackkit.jsonl import (
+from trackkit.jsonl import failures_path, iter_jsonl, read_jsonl
+from trackkit.jsonl_codec import (
     LAYOUTS,
     decode_failure,
     decode_head,
     decode_line,
     encode_failure,
     encode_result,
-    failures_path,
-    iter_jsonl,
     iter_line,
-    read_jsonl,
 )
 from trackkit.results import TRACK_DTYPES, TrackingResults, TrackTable
 

@@ -11,7 +11,7 @@ from trackkit import cli
 from trackkit.errors import ResultsError
 from trackkit.job import Job
 from trackkit.journal import Journal
-from trackkit.jsonl import decode_run, encode_result
+from trackkit.jsonl_codec import decode_run, encode_result
 from trackkit.status import read_status
 from trackkit.structures import VideoFailure
 from trackkit.video_list import make_task

@@ -7,7 +7,7 @@ import pytest
 
 from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError, VideoOpenError
-from trackkit.jsonl import encode_failure
+from trackkit.jsonl_codec import encode_failure
 from trackkit.video_list import find_videos, make_task, make_tasks, output_video_name, read_video_list
 
 

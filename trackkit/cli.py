@@ -26,7 +26,8 @@ from trackkit.errors import TrackkitError
 from trackkit.evaluation import SIMILARITIES, evaluate
 from trackkit.ground_truth import FORMATS
 from trackkit.job import Job
-from trackkit.jsonl import LAYOUTS, read_jsonl
+from trackkit.jsonl import read_jsonl
+from trackkit.jsonl_codec import LAYOUTS
 from trackkit.progress import TerminalDisplay, status_table, summary_table
 from trackkit.run_state import RunState
 from trackkit.schedule import SCHEDULES

@@ -25,7 +25,8 @@ from PIL import Image as PilImage
 from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError, ResultsError
 from trackkit.export_formats import FORMATS, Format, Video
-from trackkit.jsonl import decode_head, decode_line, decode_lines, iter_failures, numbered_lines, whole
+from trackkit.jsonl import decode_lines, iter_failures, numbered_lines, whole
+from trackkit.jsonl_codec import decode_head, decode_line
 from trackkit.results import VIDEO_DTYPES, TrackingResults, video_row
 from trackkit.structures import VideoFailure, VideoResult
 from trackkit.video import VideoReader

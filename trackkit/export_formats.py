@@ -28,7 +28,7 @@ from PIL import Image as PilImage
 from trackkit.errors import ConfigError
 from trackkit.geometry import decode_rle_crop, rle_runs
 from trackkit.ground_truth import VOID
-from trackkit.jsonl import object_rows
+from trackkit.jsonl_codec import object_rows
 from trackkit.results import TRACK_DTYPES, empty_frame
 from trackkit.structures import VideoResult
 

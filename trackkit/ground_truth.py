@@ -33,7 +33,8 @@ from pycocotools import mask as coco
 from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError, ResultsError
 from trackkit.geometry import boxes_of_masks, encode_masks
-from trackkit.jsonl import encode_result, iter_jsonl, write_whole
+from trackkit.jsonl import iter_jsonl, write_whole
+from trackkit.jsonl_codec import encode_result
 from trackkit.results import TRACK_DTYPES
 from trackkit.structures import VideoInfo, VideoResult, VideoTask
 from trackkit.video_list import safe_stem, unique_stem

@@ -28,7 +28,7 @@ class Job:
         config: What to look for, and how.
         output_jsonl: Append a line per video to this file.
         output_video_dir: Write an annotated video per video to this folder.
-        layout: ``"frames"`` or ``"objects"``, see ``trackkit.jsonl``.
+        layout: ``"frames"`` or ``"objects"``, see ``trackkit.jsonl_codec``.
         resume: Skip the videos that ``output_jsonl`` holds already.
         skip_missing: Record videos that are not there as failures, instead of raising.
         skip_failed: Leave out the videos that failed before, with these options and unchanged since; else

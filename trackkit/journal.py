@@ -15,17 +15,8 @@ from typing import Any, BinaryIO, Self
 
 from trackkit.config import TrackConfig
 from trackkit.errors import ConfigError, ResultsError
-from trackkit.jsonl import (
-    LAYOUTS,
-    decode_head,
-    decode_task,
-    encode_failure,
-    failures_path,
-    iter_failures,
-    iter_jsonl,
-    iter_line,
-    numbered_lines,
-)
+from trackkit.jsonl import failures_path, iter_failures, iter_jsonl, numbered_lines
+from trackkit.jsonl_codec import LAYOUTS, decode_head, decode_task, encode_failure, iter_line
 from trackkit.lock import FileLock
 from trackkit.results import failure_of
 from trackkit.structures import TaskKey, VideoFailure, VideoResult, VideoTask

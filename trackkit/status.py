@@ -9,7 +9,8 @@ from pathlib import Path
 
 from trackkit.errors import ResultsError
 from trackkit.journal import DoneVideos
-from trackkit.jsonl import decode_head, decode_run, failures_path, iter_failures, numbered_lines
+from trackkit.jsonl import failures_path, iter_failures, numbered_lines
+from trackkit.jsonl_codec import decode_head, decode_run
 from trackkit.lock import held_by
 from trackkit.video_list import Videos, make_tasks
 
