@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from samples import CONFIG, sample_failure, sample_objects, sample_result
 
-from trackkit import jsonl
+from trackkit import jsonl_codec
 from trackkit.errors import ResultsError
 from trackkit.jsonl import failures_path, iter_jsonl, read_jsonl
 from trackkit.jsonl_codec import (
@@ -83,7 +83,7 @@ def test_the_objects_layout() -> None:
 
 @pytest.mark.parametrize("layout", ["frames", "objects"])
 def test_a_long_line_comes_in_small_pieces(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(jsonl_codec, "_ROWS_AT_ONCE", 3)
     table = TrackTable("a", CONFIG.classes)
     for k in range(200):
         table.add(sample_objects(k, [k % 3 + 1, k % 3 + 2]))
