@@ -30,7 +30,7 @@ from trackkit.tracking import ProgressCallback
 from trackkit.video_list import Videos, find_videos, make_tasks
 
 if TYPE_CHECKING:
-    from trackkit.preview import Preview
+    from trackkit.previews import Preview
 
 FEW_VIDEOS = 12
 
@@ -221,7 +221,7 @@ class Session:
             videos: As for :meth:`track`; what cannot be read is in ``failures``.
             frames: Evenly spread frames of each video in which the detector looks.
         """
-        from trackkit.preview import Preview, preview_video  # supervision takes a second to import
+        from trackkit.previews import Preview, preview_video  # supervision takes a second to import
 
         tasks, missing = make_tasks(videos, skip_missing=True)
         looks = self._runner.run(tasks, None, uuid4().hex, partial(preview_video, frames=frames))

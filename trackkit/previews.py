@@ -133,7 +133,7 @@ def preview_video(
         looked_at=tuple(frame.idx for frame in looked),
         images=tuple(_draw(frame, each) for frame, each in zip(looked, strong, strict=True)),
         expected_frames=expected,
-        detect_s=float(np.median(seconds[1:] or seconds)),
+        detect_s=float(np.mean(seconds[1:] or seconds)),
         track_s=max(wall - detecting, 0.0) / max(len(times) - max(half, 1), 1),
     )
 
