@@ -143,8 +143,8 @@ def attempt(
         )
         return dataclasses.replace(second, warnings=(*second.warnings, note))
     advice = (
-        "; with one frame and few objects at a time, too: use a smaller --sam-type or --max-objects, or fewer "
-        "workers on this GPU"
+        "; with one frame and few objects at a time, too: use a smaller --sam-type or --max-objects, or "
+        "fewer workers on this GPU"
     )
     message = second.message + (advice if _ran_out_of_memory(second) else "")
     return dataclasses.replace(second, message=message, attempts=2, seconds=first.seconds + second.seconds)
