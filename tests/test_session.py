@@ -289,6 +289,16 @@ def test_a_cluster_behind_tls(clips: list[Path], tmp_path: Path) -> None:
         tls_security(files["tls_ca_file"], tmp_path / "gone.pem", files["tls_client_key"])
 
 
+def test_a_client_that_does_not_connect_is_closed_at_once() -> None:
+    def loops() -> set[threading.Thread]:
+        return {thread for thread in threading.enumerate() if thread.name == "IO loop"}
+
+    before = loops()
+    with pytest.raises(tk.ClusterError, match=r"no Dask scheduler answers .*TLS"):
+        tk.Session(CONFIG, scheduler="tls://127.0.0.1:1", worker_timeout_s=1)
+    assert loops() <= before
+
+
 def test_wrong_arguments() -> None:
     with pytest.raises(tk.ConfigError, match="dynamic, round-robin"):
         tk.Session(CONFIG, schedule="random")

@@ -84,6 +84,22 @@ class InProcessRunner:
         del self._models
 
 
+class _ClosedUnlessConnected(Client):
+    """A client that closes itself where it does not connect, as to ``tls://`` without certificates.
+
+    Else the garbage collector does it at some time. Where that is in the thread in which the next client's
+    loop begins, it waits for a lock that is held until the loop has begun: an error ten seconds later.
+    """
+
+    def start(self, **options: Any) -> None:
+        """See ``distributed.Client.start``."""
+        try:
+            super().start(**options)
+        except BaseException:
+            self.close()
+            raise
+
+
 class ClusterRunner:
     """The workers of a Dask cluster.
 
@@ -139,7 +155,7 @@ class ClusterRunner:
     def _connect(self, target: Any, timeout_s: float, security: Security | None) -> Client:
         options = {"set_as_default": False, "timeout": timeout_s, "security": security}
         try:
-            return self._stack.enter_context(Client(target, **options))
+            return self._stack.enter_context(_ClosedUnlessConnected(target, **options))
         except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
             msg = (
                 f"no Dask scheduler answers at {target!r} ({error}): check the address, and TLS if it has it"
