@@ -14,11 +14,11 @@ from distributed.utils import get_mp_context
 # Before torch is imported: small models gain nothing from more, and the workers share the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-IMPORTED_BY_WORKERS = (
+WORKERS_IMPORT = (
     *("pytest", "distributed", "trackkit.worker", "trackkit.render"),
     *("trackkit.detectors.color", "trackkit.trackers.by_detection"),
-    *("torch", "trackkit.detectors.grounding_dino", "trackkit.trackers.sam2"),
 )
+MODELS_IMPORT = ("trackkit.detectors.grounding_dino", "trackkit.trackers.sam2")  # takes ten seconds
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -35,12 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def workers_start_at_once() -> Iterator[None]:
-    """Workers are forked from a process that imported, once, what the tests that run now have imported, too.
+    """Workers are forked from a process that has imported what they need.
 
     Those of a ``trackkit`` that a test starts as a process of its own come as they come to users.
     """
+    modules = [*WORKERS_IMPORT, *(MODELS_IMPORT if "torch" in sys.modules else ())]
     with dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"}):
-        get_mp_context().set_forkserver_preload([name for name in IMPORTED_BY_WORKERS if name in sys.modules])
+        get_mp_context().set_forkserver_preload(modules)
         yield
 
 
