@@ -214,3 +214,13 @@ def test_a_twin_that_was_away_when_the_other_was_born_has_come_back() -> None:
     assert not has_come_back(old_one(10, 24), young, since=25 + TWIN_FRAMES)  # it came back elsewhere
     assert not has_come_back(old_one(10, 24), track(2, "dog", 20), since=25)
     assert not has_come_back(track(1), young, since=25)  # it never was away
+
+
+def test_what_the_user_points_out_is_no_ghost_and_stays() -> None:
+    given = Track(1, "a", 1.0, 0, 0.0, given_id=7)
+    found = Track(2, "a", 0.9, 0, 0.0, hits=9)
+    given.misses = 99
+    assert given.obj_id == 7
+    assert given.is_confirmed
+    assert not given.is_ghost
+    assert weaker(given, found) is weaker(found, given) is found

@@ -220,6 +220,6 @@ def has_come_back(older: Track, younger: Track, since: int) -> bool:
 def weaker(a: Track, b: Track) -> Track:
     """The one of two twins that goes: it was detected less often, or else is the younger one.
 
-    Never goes what the user pointed out.
+    What the user pointed out goes last; of two such ones neither should.
     """
     return min(a, b, key=lambda track: (track.given_id is not None, track.hits, -track.key))

@@ -212,11 +212,7 @@ class Sam2Tracker:
         self._window.keep_features(self._open_from, self._kept_features)
 
     def _follow(self, held: HeldFrame, given: Sequence[object_prompts.Prompt]) -> set[int]:
-        """Propagate all objects to this frame, and end those that have been out of sight for too long.
-
-        Returns:
-            Keys of the objects that were corrected with the user's clicks.
-        """
+        """Propagate all objects, end those that are out of sight for too long; gives those that were clicked."""
         if not self._tracks:
             return set()
         now, known = held.frame.time_s, self._given_keys()
@@ -239,8 +235,8 @@ class Sam2Tracker:
         if not given:
             return
         known = self._given_keys()
-        starts = {known.get(each.obj_id) or next(self._keys): each for each in given if each.is_start}
-        starts = {key: each for key, each in starts.items() if key not in corrected}
+        todo = [each for each in given if each.is_start and known.get(each.obj_id) not in corrected]
+        starts = {known.get(each.obj_id) or next(self._keys): each for each in todo}
         if held.features is None:
             self._propagate(held)
         assert held.features is not None
@@ -414,5 +410,6 @@ class Sam2Tracker:
                 self._end(younger.key)
             else:
                 loser = weaker(older, younger)
-                self._window.forget(loser.key, since)
-                self._end(loser.key)
+                if loser.given_id is None:
+                    self._window.forget(loser.key, since)
+                    self._end(loser.key)
