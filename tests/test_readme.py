@@ -29,7 +29,7 @@ def test_the_first_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(names["results"].tracks) > 0  # type: ignore[attr-defined]
     assert (tmp_path / "tracks.jsonl").read_bytes().count(b"\n") == 2
     assert len(list((tmp_path / "annotated").iterdir())) == 2
-    in_a_notebook = next(block for block in blocks("python") if "results.review()" in block)
+    in_a_notebook = next(block for block in blocks("python") if "tk.show_video" in block)
     exec(in_a_notebook.replace("car.mp4", "0.mp4").replace("3.0, 8.0", "0.0, 8.0"), names)
 
 
