@@ -68,7 +68,7 @@ def test_the_page_shows_a_run_as_it_is(page: Any, tmp_path: Path) -> None:
             assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 320
         gate.touch()
         results = tk.TrackingResults([*first, *outcomes], config)
-        page.wait_for_selector("text=done")
+        page.wait_for_selector("text=5 of 5 videos")
         videos = results.videos
         assert videos["status"].value_counts().to_dict() == {"ok": 4, "failed": 1}
         head = page.locator(".tk-run .head").inner_text()
