@@ -197,7 +197,7 @@ class Sam2Tracker:
         self._window.keep_features(self._open_from, KEPT_FEATURES)
 
     def _follow(self, held: HeldFrame, given: Sequence[object_prompts.Prompt]) -> set[int]:
-        """Propagate all objects, end those that are out of sight for too long; gives those that were clicked."""
+        """Propagate all objects, end those out of sight for too long; gives those that were clicked on."""
         if not self._tracks:
             return set()
         now, known = held.frame.time_s, self._given_keys()
