@@ -113,8 +113,7 @@ def test_a_signal_while_the_models_load(tmp_path: Path) -> None:
         process.terminate()
         _, err = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGTERM
-    assert "stopping" in err
-    assert "Traceback" not in err
+    assert err.splitlines()[-1] == "trackkit: interrupted; the same command goes on from here"
     assert children
     assert psutil.wait_procs(children, timeout=20)[1] == []
     assert {file.name for file in tmp_path.iterdir()} == {"video.mp4", "loading", "tracks.jsonl"}

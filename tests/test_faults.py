@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,19 +157,22 @@ def test_a_video_that_kills_its_worker_is_tried_once_more_alone(session: tk.Sess
 
 
 @pytest.mark.filterwarnings("ignore:Cannot get CPU affinity")  # there is no GPU whose cores it could find
-def test_a_pinned_worker_that_dies_costs_one_video(tmp_path: Path) -> None:
+def test_a_pinned_worker_that_is_killed_costs_no_video(tmp_path: Path) -> None:
     pytest.importorskip("dask_cuda")
-    poison = write_faulty_video(tmp_path / "poison.mp4", "kill", num_frames=90)  # the largest: it comes first
-    good = [write_faulty_video(tmp_path / f"{k}.mp4") for k in range(5)]
+    videos = [write_faulty_video(tmp_path / f"{k}.mp4") for k in range(8)]
+    path = tmp_path / "tracks.jsonl"
+    config = tk.TrackConfig.from_preset("color", "red")
     with (
-        dask.config.set({"distributed.worker.preload": ["faults"]}),
         start_cluster(["0", "0"]) as cluster,  # one GPU, named twice
-        tk.Session(CONFIG, cluster=cluster, device="cpu", schedule="round-robin") as session,
+        tk.Session(config, cluster=cluster, device="cpu", schedule="round-robin") as session,
     ):
-        results = session.track([poison, *good])
-    (failure,) = results.failures.itertuples()
-    assert (failure.video_path, failure.error_type, failure.attempts) == (str(poison), "KilledWorker", 2)
-    done = results.videos[results.videos["status"] == "ok"]
-    assert sorted(done["video_path"]) == sorted(map(str, good))
-    assert done["warnings"].isna().all()
-    assert set(results.videos["worker"]) == {"gpu0-0", "gpu0-1"}
+        assert session.client is not None
+        pids = dict(session.client.run(lambda dask_worker: (dask_worker.name, os.getpid())).values())
+        for count, _ in enumerate(session.iter_results(videos, output_jsonl=path)):
+            if count == 0:
+                os.kill(pids["gpu0-0"], signal.SIGKILL)
+    results = tk.read_jsonl(path)
+    assert path.read_bytes().count(b"\n") == len(videos)
+    assert sorted(results.videos["video_path"]) == sorted(map(str, videos))
+    assert results.failures.empty
+    assert {"gpu0-1"} <= set(results.videos["worker"]) <= {"gpu0-0", "gpu0-1"}
