@@ -34,7 +34,7 @@ types: $(READY)  ## mypy, strict
 	$(BIN)/mypy
 
 notebooks: $(READY)  ## run every notebook from top to bottom
-	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 notebooks
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 --timeout=900 notebooks
 
 bench: $(READY)  ## speed and memory, as ratios; tables go to benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/pipeline.py --write
