@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pickle
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from samples import CONFIG, sample_objects
+from samples import CONFIG, sample_objects, sample_result
 from small_disk import small_disk
 
 from trackkit import spool
@@ -60,11 +61,16 @@ def test_rows_on_disk_are_those_in_memory(folder: Path, monkeypatch: pytest.Monk
             in_memory = table(masks)
         pd.testing.assert_frame_equal(on_disk, in_memory)
         assert {name: str(dtype) for name, dtype in on_disk.dtypes.items()} == TRACK_DTYPES
-        buffers: list[pickle.PickleBuffer] = []
-        head = pickle.dumps(on_disk, protocol=5, buffer_callback=buffers.append)
-        assert len(head) < 3000  # a worker sends what lies on disk without a copy of it
+        result, buffers = replace(sample_result(), tracks=on_disk), []
+        head = pickle.dumps(result, protocol=5, buffer_callback=buffers.append)
+        assert len(head) < 5000  # a worker sends what lies on disk without a copy of it
+        if masks:
+            (rles,) = on_disk["mask_rle"].array.__arrow_array__().chunks
+            sent = {np.frombuffer(buffer, np.uint8).ctypes.data for buffer in buffers}
+            assert rles.buffers()[2].address in sent
         copy = pickle.loads(head, buffers=buffers)
-        pd.testing.assert_frame_equal(copy, in_memory)
+        pd.testing.assert_frame_equal(copy.tracks, in_memory)
+        assert copy.warnings == result.warnings
         on_disk.loc[0, "score"] = 0.5
         assert on_disk["score"][0] == 0.5
 

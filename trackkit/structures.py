@@ -6,8 +6,8 @@ Coordinates everywhere: pixels of the source video, x to the right, y down. Boxe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -188,6 +188,19 @@ class VideoResult:
         from trackkit.display import video_html  # needed in notebooks only
 
         return video_html(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles masks as Arrow has them: pandas would copy them, and those of a long video are large."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        place = self.tracks.columns.get_loc("mask_rle")
+        masks: Any = self.tracks["mask_rle"].array
+        values["tracks"] = self.tracks.drop(columns="mask_rle")
+        return _result_of, (values, place, masks.__arrow_array__())
+
+
+def _result_of(values: dict[str, Any], place: int, masks: Any) -> VideoResult:
+    values["tracks"].insert(place, "mask_rle", pd.array(masks, dtype="str"))
+    return VideoResult(**values)
 
 
 @dataclass(frozen=True, slots=True)
