@@ -23,13 +23,14 @@ from trackkit.trackers.backfill import fill_backwards
 from trackkit.trackers.by_detection import ByteTrackModel
 from trackkit.trackers.features import FeatureSource
 from trackkit.trackers.outlines import outlines_of
-from trackkit.trackers.sam2 import KEPT_FEATURES, Sam2Tracker, Sam2TrackerModel
+from trackkit.trackers.sam2 import Sam2TrackerModel
 from trackkit.trackers.sam2_engine import (
     BoxPrompt,
     FrameFeatures,
     Sam2Engine,
     Sam2Stages,
 )
+from trackkit.trackers.sam2_tracker import KEPT_FEATURES, Sam2Tracker
 from trackkit.trackers.window import HeldFrame, Row
 from trackkit.tracking import Models, track_video
 

@@ -195,12 +195,12 @@ class VideoResult:
         place = self.tracks.columns.get_loc("mask_rle")
         masks: Any = self.tracks["mask_rle"].array
         values["tracks"] = self.tracks.drop(columns="mask_rle")
-        return _result_of, (values, place, masks.__arrow_array__())
+        return _result_of, (type(self), values, place, masks.__arrow_array__())
 
 
-def _result_of(values: dict[str, Any], place: int, masks: Any) -> VideoResult:
+def _result_of(kind: type[VideoResult], values: dict[str, Any], place: int, masks: Any) -> VideoResult:
     values["tracks"].insert(place, "mask_rle", pd.array(masks, dtype="str"))
-    return VideoResult(**values)
+    return kind(**values)
 
 
 @dataclass(frozen=True, slots=True)
