@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from trackkit.errors import StorageError
 
-COLUMN_BYTES = 2**18  # of each column that stay in memory while it grows
+COLUMN_BYTES = 2**16  # of each column that stay in memory while it grows
 RESULT_BYTES = 2**23  # up to so many are read into memory in the end; beyond, the file is mapped
 
 
