@@ -17,8 +17,9 @@ from trackkit.detectors.none import NoDetector
 from trackkit.errors import ConfigError, PromptError, ResultsError
 from trackkit.journal import Journal
 from trackkit.object_prompts import OFF, ON, Prompt, settle_prompts
-from trackkit.results import TRACK_DTYPES, TrackingResults, concat_tables, empty_frame, objects_in
+from trackkit.results import TRACK_DTYPES, TrackingResults, objects_in
 from trackkit.structures import Image, VideoResult
+from trackkit.tables import concat_tables, empty_frame
 from trackkit.trackers import check_promptable, load_tracker
 from trackkit.tracking import Models, ProgressCallback, track_video
 from trackkit.video import probe, read_frames

@@ -243,14 +243,15 @@ def _table(title: str, table: pd.DataFrame, whole: str, shown: int = _SHOWN) -> 
 def _strip(pictures: Iterable[tuple[str, Image]]) -> str:
     """Small images side by side, with captions."""
     cells = [
-        f"<figure style='margin: 0'><img src='{_data_url(image)}'>"
+        f"<figure style='margin: 0'><img src='{data_url(image)}'>"
         f"<figcaption>{escape(caption)}</figcaption></figure>"
         for caption, image in pictures
     ]
     return f"<div style='display: flex; flex-wrap: wrap; gap: 4px'>{''.join(cells)}</div>"
 
 
-def _data_url(image: Image) -> str:
+def data_url(image: Image) -> str:
+    """The image as a JPEG in the text of a page."""
     buffer = io.BytesIO()
     PillowImage.fromarray(image).save(buffer, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -21,8 +21,9 @@ from trackkit.errors import ConfigError
 from trackkit.ground_truth import VideoTruth, read_ground_truth, video_names
 from trackkit.jsonl import iter_jsonl, write_whole
 from trackkit.metrics import Metrics, frame_pairs, shares, track_ious
-from trackkit.results import TrackingResults, concat_tables
+from trackkit.results import TrackingResults
 from trackkit.structures import VideoResult
+from trackkit.tables import concat_tables
 
 SIMILARITIES = ("mask", "box")
 COUNTS = ("frames", "objects", "id_switches")

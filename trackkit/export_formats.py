@@ -29,8 +29,9 @@ from trackkit.errors import ConfigError
 from trackkit.geometry import decode_rle_crop, rle_runs
 from trackkit.ground_truth import VOID
 from trackkit.jsonl_codec import object_rows
-from trackkit.results import TRACK_DTYPES, empty_frame
+from trackkit.results import TRACK_DTYPES
 from trackkit.structures import VideoResult
+from trackkit.tables import empty_frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 from trackkit.errors import ConfigError
 from trackkit.geometry import decode_rle
 from trackkit.structures import VideoResult
+from trackkit.tables import boxes_of_rows
 
 if TYPE_CHECKING:  # they stand on the results that have these methods
     import supervision as sv
@@ -102,13 +103,12 @@ def _detections(result: VideoResult, classes: tuple[str, ...]) -> Iterator[tuple
     of_frame = tracks.groupby("frame_idx").indices
     for idx in result.frames[0].tolist():
         rows = tracks.iloc[of_frame.get(idx, [])]
-        x, y, width, height = rows[["x", "y", "width", "height"]].to_numpy(np.float32).T
         masks = [decode_rle(counts, *size) for counts in rows["mask_rle"]] if masks_there else None
         labels = rows["label"].tolist()
         yield (
             idx,
             sv.Detections(
-                xyxy=np.stack([x, y, x + width, y + height], axis=1),
+                xyxy=boxes_of_rows(rows),
                 mask=None if masks is None else np.array(masks, np.bool_).reshape(-1, *size),
                 confidence=rows["score"].to_numpy(),
                 class_id=np.array([classes.index(label) for label in labels], int),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from io import FileIO
@@ -34,8 +35,7 @@ class DoneVideos:
     def __init__(self) -> None:
         self.lines: dict[TaskKey, int] = {}
         self.files: set[tuple[str, int, int]] = set()
-        self._sizes: set[tuple[str, int]] = set()
-        self._times: dict[tuple[str, int, str | None], int] = {}
+        self._times: defaultdict[tuple[str, int], dict[str | None, int]] = defaultdict(dict)
 
     def add(self, head: dict[str, Any], number: int) -> None:
         """Add the video of line ``number``, which begins with ``head``.
@@ -46,18 +46,18 @@ class DoneVideos:
         task = decode_task(head)
         self.lines[task.key] = number
         self.files.add(task.file)
-        self._sizes.add((task.source, task.size_bytes))
-        self._times[task.source, task.size_bytes, head["source"].get("content_key")] = task.mtime_ns
+        self._times[task.source, task.size_bytes][head["source"].get("content_key")] = task.mtime_ns
 
     def recognize(self, task: VideoTask) -> VideoTask:
         """The task as the file has it: one that was only touched since, or copied anew, with its old time.
 
         Such a video has the path, the size and the ``content_key`` of a line; no other one is opened.
         """
-        if task.file in self.files or (task.source, task.size_bytes) not in self._sizes:
+        times = self._times.get((task.source, task.size_bytes))
+        if task.file in self.files or times is None:
             return task
         key = content_key(task)
-        mtime_ns = None if key is None else self._times.get((task.source, task.size_bytes, key))
+        mtime_ns = None if key is None else times.get(key)
         return task if mtime_ns is None else replace(task, mtime_ns=mtime_ns)
 
 

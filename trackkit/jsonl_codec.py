@@ -27,8 +27,9 @@ from trackkit.config import TrackConfig
 from trackkit.errors import ResultsError
 from trackkit.geometry import rle_areas
 from trackkit.object_prompts import task_of
-from trackkit.results import TRACK_DTYPES, empty_frame
+from trackkit.results import TRACK_DTYPES
 from trackkit.structures import VideoFailure, VideoInfo, VideoResult, VideoTask
+from trackkit.tables import empty_frame
 
 
 class ObjectRow(NamedTuple):

@@ -18,8 +18,9 @@ import pandas as pd
 from trackkit.errors import ConfigError, ResultsError
 from trackkit.geometry import box_iou, decode_rle, encode_masks, rle_areas, rle_iou
 from trackkit.ground_truth import VideoTruth
-from trackkit.results import TRACK_DTYPES, concat_tables, empty_frame
+from trackkit.results import TRACK_DTYPES
 from trackkit.structures import Boxes, VideoResult
+from trackkit.tables import concat_tables, empty_frame
 
 MATCH = 0.5  # similarity from which a prediction is right, as in MOTChallenge
 MAX_TRACKS = 255  # pycocotools 2.0.11 holds the number of masks in a uint8

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import heapq
 import html
 from collections.abc import Iterable, Sequence
@@ -11,16 +10,16 @@ from itertools import dropwhile, islice
 from time import perf_counter
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from trackkit.clock import StageClock
 from trackkit.config import TrackConfig
 from trackkit.detectors import Detector
+from trackkit.display import data_url
 from trackkit.errors import VideoDecodeError, VideoTimeout
-from trackkit.render import contact_sheet, draw
-from trackkit.results import TRACK_DTYPES, empty_frame, failure_row
+from trackkit.render import contact_sheet, draw, fit
+from trackkit.results import TRACK_DTYPES, failure_row
 from trackkit.structures import (
     Detections,
     Frame,
@@ -30,6 +29,7 @@ from trackkit.structures import (
     VideoResult,
     VideoTask,
 )
+from trackkit.tables import empty_frame
 from trackkit.tracking import Models, ProgressCallback, follow
 from trackkit.video import VideoReader, probe, read_frames
 
@@ -220,9 +220,7 @@ class Preview:
         parts.append("<p>Detections per frame, by the lowest score that counts:</p>")
         parts.append(self.counts().round(2).to_html())
         if self._rows:
-            _, jpeg = cv2.imencode(".jpg", self.image[:, :, ::-1])
-            data = base64.b64encode(jpeg.tobytes()).decode()
-            parts.append(f'<img alt="frames with detections" src="data:image/jpeg;base64,{data}"/>')
+            parts.append(f'<img alt="frames with detections" src="{data_url(self.image)}"/>')
         if len(self.failures):
             parts.append(self.failures[["video_path", "error_type", "message"]].to_html())
         return "".join(parts)
@@ -260,13 +258,12 @@ def _table(video_path: str, looked: Sequence[Frame], found: Sequence[Detections]
 
 def _draw(frame: Frame, found: Detections) -> Image:
     """A small copy with boxes, labels and scores."""
-    scale = min(1.0, _THUMBNAIL / frame.image.shape[1])
-    image = cv2.resize(frame.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    n = len(found)
+    width = frame.image.shape[1]
+    image, n = fit(frame.image, min(_THUMBNAIL, width)), len(found)
     objects = TrackedObjects(
-        frame=Frame(np.ascontiguousarray(image, np.uint8), frame.idx, frame.time_s),
+        frame=Frame(image, frame.idx, frame.time_s),
         obj_ids=np.arange(1, n + 1, dtype=np.int32),
-        xyxy=found.xyxy * np.float32(scale),
+        xyxy=found.xyxy * np.float32(image.shape[1] / width),
         scores=found.scores,
         labels=found.labels,
         detected=np.ones(n, np.bool_),

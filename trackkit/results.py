@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from pandas.api.types import union_categoricals
 
 from trackkit.clock import STAGES
 from trackkit.config import TrackConfig
@@ -19,6 +18,7 @@ from trackkit.errors import ResultsError, VideoDecodeError
 from trackkit.export_methods import ExportMethods
 from trackkit.spool import Spool
 from trackkit.structures import Frame, TrackedObjects, VideoFailure, VideoResult, VideoTask
+from trackkit.tables import boxes_of_rows, concat_tables
 from trackkit.trust import EVENT_DTYPES, TRUST_DTYPES, track_events, track_trust
 
 if TYPE_CHECKING:
@@ -145,12 +145,11 @@ def objects_in(rows: pd.DataFrame, frame: Frame) -> TrackedObjects:
     Example:
         >>> annotated = draw(objects_in(tracks[tracks.frame_idx == frame.idx], frame))  # doctest: +SKIP
     """
-    xywh = rows[["x", "y", "width", "height"]].to_numpy(np.float32)
     has_masks = bool(rows["mask_rle"].notna().all())
     return TrackedObjects(
         frame=frame,
         obj_ids=rows["obj_id"].to_numpy(np.int32),
-        xyxy=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
+        xyxy=boxes_of_rows(rows),
         scores=rows["score"].to_numpy(np.float32),
         labels=tuple(rows["label"]),
         detected=rows["detected"].to_numpy(np.bool_),
@@ -158,22 +157,6 @@ def objects_in(rows: pd.DataFrame, frame: Frame) -> TrackedObjects:
         rles=tuple(counts.encode() for counts in rows["mask_rle"]) if has_masks else None,
         pred_ious=rows["pred_iou"].to_numpy(np.float32),
     )
-
-
-def empty_frame(dtypes: dict[str, str]) -> pd.DataFrame:
-    """A DataFrame without rows, with these columns."""
-    return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes.items()})
-
-
-def concat_tables(tables: Iterable[pd.DataFrame], dtypes: dict[str, str]) -> pd.DataFrame:
-    """One table out of those of several videos, with these columns; categories are united."""
-    filled = [table for table in tables if len(table)]
-    if not filled:
-        return empty_frame(dtypes)
-    categorical = [name for name, dtype in dtypes.items() if dtype == "category"]
-    united = {name: union_categoricals([table[name] for table in filled]) for name in categorical}
-    rest = pd.concat([table.drop(columns=categorical) for table in filled], ignore_index=True)
-    return rest.assign(**united)[list(dtypes)]
 
 
 def video_row(result: VideoResult | VideoFailure) -> dict[str, Any]:

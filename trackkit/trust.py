@@ -14,6 +14,7 @@ import pandas as pd
 from trackkit.config import TrackConfig
 from trackkit.geometry import box_areas
 from trackkit.structures import Boxes, VideoResult
+from trackkit.tables import boxes_of_rows, empty_frame
 
 PARTS = ("detection", "area", "continuity", "pred_iou")
 
@@ -76,7 +77,7 @@ def track_trust(result: VideoResult, config: TrackConfig) -> pd.DataFrame:
     """
     tracks = result.tracks
     if not len(tracks):
-        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in TRUST_DTYPES.items()})
+        return empty_frame(TRUST_DTYPES)
     rows, _ = by_track(result, config)
     follows = rows["follows"].to_numpy()
     area = rows["area_px"].clip(lower=1).to_numpy(np.float64)
@@ -133,7 +134,7 @@ def track_events(result: VideoResult, config: TrackConfig) -> pd.DataFrame:
         config: That of its run.
     """
     if not len(result.tracks):
-        return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in EVENT_DTYPES.items()})
+        return empty_frame(EVENT_DTYPES)
     rows, steps = by_track(result, config)
     follows, is_first = rows["follows"].to_numpy(), ~rows["obj_id"].duplicated().to_numpy()
     is_last = np.append(is_first[1:], True)
@@ -184,11 +185,6 @@ def _events(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     return rows[columns].assign(event=name, other_id=np.nan, away_s=np.nan)
 
 
-def _boxes(rows: pd.DataFrame) -> Boxes:
-    xywh = rows[["x", "y", "width", "height"]].to_numpy(np.float32)
-    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-
-
 def _pair_iou(a: Boxes, b: Boxes) -> npt.NDArray[np.float32]:
     """IoU of each box of ``a (N, 4)`` with the one of ``b (N, 4)`` in its place: ``float32 (N,)``."""
     sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
@@ -210,7 +206,7 @@ def _switches(rows: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 
 def _taken_over(rows: pd.DataFrame, is_first: npt.NDArray[np.bool_]) -> pd.DataFrame:
     """Rows whose box is not where the object was, but where another one was one step before."""
-    boxes = _boxes(rows)
+    boxes = boxes_of_rows(rows)
     moved = np.flatnonzero(~is_first & (_pair_iou(boxes, np.roll(boxes, 1, axis=0)) < SWITCH_IOU))
     facts = rows[["step", "label", "obj_id"]].assign(other=np.arange(len(rows)))
     mine = facts.iloc[moved].rename(columns={"other": "row", "obj_id": "mine"})
@@ -223,7 +219,7 @@ def _handed_over(
     rows: pd.DataFrame, begins: _Ints, ends: _Ints, is_last: npt.NDArray[np.bool_]
 ) -> pd.DataFrame:
     """Rows in which an object begins where another one, now out of sight, was a moment ago."""
-    times, step, boxes = rows["time_s"].to_numpy(), rows["step"].to_numpy(), _boxes(rows)
+    times, step, boxes = rows["time_s"].to_numpy(), rows["step"].to_numpy(), boxes_of_rows(rows)
     until = np.where(is_last, np.iinfo(np.int64).max, np.roll(step, -1))  # out of sight before this step
     ends = ends[np.argsort(times[ends], kind="stable")]
     low = np.searchsorted(times[ends], times[begins] - SWITCH_S)
