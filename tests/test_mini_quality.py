@@ -45,7 +45,7 @@ def track(videos: Path, config: tk.TrackConfig, folder: Path, num_workers: int) 
     return results
 
 
-@pytest.mark.parametrize(("frequency", "num_workers"), [(1, 0), (10, 2)])
+@pytest.mark.parametrize(("frequency", "num_workers"), [(1, 0), (5, 0), (10, 2)])
 def test_several_classes_among_clutter(clips: Path, tmp_path: Path, frequency: int, num_workers: int) -> None:
     config = tk.TrackConfig.from_preset("mini", PROMPT, detection_frequency=frequency)
     results = track(clips, config, tmp_path, num_workers)
