@@ -22,7 +22,7 @@ demo: $(READY)   ## track three videos on a two-worker cluster; look at demo_out
 	$(BIN)/trackkit demo --output-dir demo_output
 
 test: $(READY)   ## the test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: lint types test notebooks  ## all that CI asks for
 
