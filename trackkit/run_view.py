@@ -29,7 +29,7 @@ _STYLE = """<style>
 .tk-run th { font-weight: 600; border-bottom: 1px solid #8886; }
 .tk-run .number { text-align: right !important; }
 .tk-run td .bar { display: inline-flex; width: 120px; margin-right: 8px; }
-.tk-run .gone, .tk-run .note { opacity: 0.65; }
+.tk-run .gone { opacity: 0.65; }
 .tk-run .key { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin: 0 4px 0 10px; }
 .tk-run .error { color: #e03131; max-width: 70em; overflow-wrap: anywhere; }
 .tk-run .pictures { display: flex; flex-wrap: wrap; gap: 12px; }
@@ -58,7 +58,7 @@ def run_html(run: RunState, alive: Collection[str] | None = None) -> str:
     keys = "".join(
         f'<span class="key" style="background: {color}"></span>{stage}' for stage, color in _COLORS.items()
     )
-    workers = f'{_table(columns, rows)}<div class="note">time:{keys}</div>' if rows else ""
+    workers = f'{_table(columns, rows)}<div>time:{keys}</div>' if rows else ""
     return _box(f"{_head(run)}{workers}{_recent(run)}{_failures(run)}")
 
 
