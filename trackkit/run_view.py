@@ -58,7 +58,7 @@ def run_html(run: RunState, alive: Collection[str] | None = None) -> str:
     keys = "".join(
         f'<span class="key" style="background: {color}"></span>{stage}' for stage, color in _COLORS.items()
     )
-    workers = f'{_table(columns, rows)}<div>time:{keys}</div>' if rows else ""
+    workers = f"{_table(columns, rows)}<div>time:{keys}</div>" if rows else ""
     return _box(f"{_head(run)}{workers}{_recent(run)}{_failures(run)}")
 
 
