@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -328,6 +329,13 @@ def test_real_masks_against_themselves_and_shifted(shared_dir: Path) -> None:
             assert (row["F"] == 1.0) == (shift == 8)
             assert row["HOTA"] < last["HOTA"]
         last = row.to_dict()
+
+
+def test_a_notebook_shows_a_table(truth: Path) -> None:
+    evaluation = replace(tk.evaluate(results(predicted(STILL[:6])), truth), notes=("no <b>truth</b>",))
+    page = evaluation._repr_html_()
+    for text in ("<td>car.mp4</td>", "<td>overall</td>", "<td>0.750</td>", "no &lt;b&gt;truth"):
+        assert text in page
 
 
 def test_the_command(truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -81,13 +82,19 @@ class Evaluation:
 
     def __str__(self) -> str:
         """A plain-text table: a row per video, one overall."""
+        lines = [f"similarity by {self.by}", self._table().to_string(index=False)]
+        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<div>note: {escape(note)}</div>" for note in self.notes)
+        return f"<div>similarity by {self.by}</div>{self._table().to_html(index=False, border=0)}{notes}"
+
+    def _table(self) -> pd.DataFrame:
         table = pd.concat([self.videos, self.overall.to_frame().T], ignore_index=True)
         columns = [table["video"], *(table[name].map("{:.0f}".format) for name in COUNTS)]
         shares = [name for name in table if name not in ("video", *COUNTS)]
         columns += [table[name].map(lambda x: "-" if pd.isna(x) else f"{x:.3f}") for name in shares]
-        ordered = pd.concat(columns, axis=1)[list(table)]
-        lines = [f"similarity by {self.by}", ordered.to_string(index=False)]
-        return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
+        return pd.concat(columns, axis=1)[list(table)]
 
     __repr__ = __str__
 
