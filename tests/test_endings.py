@@ -131,7 +131,7 @@ def test_a_second_signal_ends_it_at_once(clips: Path, tmp_path: Path) -> None:
     assert psutil.wait_procs(children, timeout=20)[1] == []
     with tk.Job(clips, cli._config(cli._parser().parse_args(["track", "--video-list", "x", *OPTIONS])),
                 output_jsonl=path) as job:  # fmt: skip
-        assert len(job.done) >= 2  # the third line was seen, but if it had not reached the disk it is taken back
+        assert len(job.done) >= 2  # the third was seen; not yet on the disk, it is taken back
 
 
 def test_signals_are_handled_inside_the_block_only() -> None:
