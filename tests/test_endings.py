@@ -124,7 +124,7 @@ def test_a_second_signal_ends_it_at_once(clips: Path, tmp_path: Path) -> None:
     with running(clips, path) as (process, children):
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        assert "stopping" in process.stderr.readline()
+        assert any("stopping" in line for line in process.stderr)  # after warnings of a busy machine
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 130
