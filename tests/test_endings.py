@@ -51,7 +51,8 @@ def running(clips: Path, jsonl: Path) -> Iterator[tuple[subprocess.Popen[str], l
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
-            while not jsonl.exists() or jsonl.read_bytes().count(b"\n") < 3:
+            # Three, and one that may be taken back: it can be seen before it has reached the disk.
+            while not jsonl.exists() or jsonl.read_bytes().count(b"\n") < 4:
                 assert process.poll() is None
                 time.sleep(0.05)
             yield process, psutil.Process(process.pid).children(recursive=True)
@@ -124,14 +125,14 @@ def test_a_second_signal_ends_it_at_once(clips: Path, tmp_path: Path) -> None:
     with running(clips, path) as (process, children):
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        assert any("stopping" in line for line in process.stderr)  # after warnings of a busy machine
+        assert "stopping" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
     assert process.returncode == 130
     assert psutil.wait_procs(children, timeout=20)[1] == []
     with tk.Job(clips, cli._config(cli._parser().parse_args(["track", "--video-list", "x", *OPTIONS])),
                 output_jsonl=path) as job:  # fmt: skip
-        assert len(job.done) >= 2  # the third was seen; not yet on the disk, it is taken back
+        assert len(job.done) >= 3
 
 
 def test_signals_are_handled_inside_the_block_only() -> None:
