@@ -86,8 +86,10 @@ class Evaluation:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
+        with pd.option_context("display.max_colwidth", None):  # long names whole, as in the plain text
+            table = self._table().to_html(index=False, border=0)
         notes = "".join(f"<div>note: {escape(note)}</div>" for note in self.notes)
-        return f"<div>similarity by {self.by}</div>{self._table().to_html(index=False, border=0)}{notes}"
+        return f"<div>similarity by {self.by}</div>{table}{notes}"
 
     def _table(self) -> pd.DataFrame:
         table = pd.concat([self.videos, self.overall.to_frame().T], ignore_index=True)
