@@ -17,6 +17,7 @@ from trackkit.datasets import Scene, SceneObject, iter_frames, make_scene
 from trackkit.detectors.color import ColorDetector
 from trackkit.errors import CheckpointError
 from trackkit.geometry import decode_rle, mask_iou
+from trackkit.object_prompts import Prompt
 from trackkit.structures import Detections, Frame, Image, TrackedObjects, VideoInfo
 from trackkit.trackers import load_tracker, tracker_names
 from trackkit.trackers.backfill import fill_backwards
@@ -220,6 +221,18 @@ LEAVES = Scene(
     ),
     seed=3,
 )
+
+
+def test_what_the_user_points_out_may_never_come_into_sight() -> None:
+    stages = CountingStages(build_stock("nano", image_size=64))
+    torch.nn.init.constant_(stages.model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias, -1000)
+    config = TrackConfig("thing", patience_s=0.1)
+    prompts = [Prompt(0, 1, "thing", box=(8, 8, 40, 40))]
+    tracker = Sam2TrackerModel(stages, config).start(VideoInfo(64, 64, FPS, 0, 0.0), StageClock(), prompts)
+    settled = follow(tracker, noise(8, 64, 64), lambda *_: None)
+    assert not any(len(objects) for objects in settled)
+    assert "nothing of the object is to be seen there" in tracker.warnings[0]
+    assert not tracker._tracks
 
 
 @pytest.mark.parametrize("memory", ["stock", "samurai"])
@@ -439,6 +452,40 @@ def test_a_mask_that_drifted_is_anchored_anew_on_request(trained: CountingStages
     assert [o.obj_ids.tolist() for o in settled] == [[1]] * 3
     assert settled[1].xyxy[0, 2] > 70
     assert (settled[2].xyxy[0, 2] < 68) == reanchor
+
+
+@pytest.mark.parametrize(("appears", "ids"), [(0, [1, 2]), (2, [1, 2, 3])])
+def test_an_object_that_slipped_onto_another_returns_to_its_detection_nearby(
+    trained: CountingStages, appears: int, ids: list[int]
+) -> None:
+    places = [[12.0, 48.0, 44.0, 80.0], [60.0, 48.0, 92.0, 80.0], [144.0, 48.0, 176.0, 80.0]]
+    circles = [
+        shape(i + 1, name, 16, *((t, (x1 + x2) / 2, (y1 + y2) / 2) for t in (0, 3)))
+        for i, (name, (x1, y1, x2, y2)) in enumerate(zip(("red", "blue", "red"), places, strict=True))
+    ]
+    images = images_of(Scene(192, 128, 4, FPS, circles))
+    tracker = start(trained, 128, 192, "red. blue", detection_frequency=1, scene_cuts=False)
+
+    def found(*numbers: int) -> Detections:
+        each = boxes(*(places[i] for i in numbers))
+        return Detections(each.xyxy, each.scores, tuple("blue" if i == 1 else "red" for i in numbers))
+
+    frame = Frame(images[0], 0, 0.0)
+    settled = tracker.update(frame, found(0, 1))
+    features = tracker._source.get(frame)
+    tracker._engine.propagate(features)
+    tracker._engine.condition(
+        features, [BoxPrompt(1, np.array(places[1], np.float32))]
+    )  # red slips onto blue
+    settled += tracker.update(Frame(images[1], 1, 1 / FPS), None)
+    settled += tracker.update(Frame(images[2], 2, 2 / FPS), found(appears, 1))
+    settled += tracker.update(Frame(images[3], 3, 3 / FPS), None)
+    settled += tracker.finish()
+    xyxy = [dict(zip(o.obj_ids.tolist(), o.xyxy, strict=True)) for o in settled]
+    assert xyxy[1][1] == pytest.approx(xyxy[1][2], abs=4)  # it has
+    assert [list(boxes_by_id) for boxes_by_id in xyxy[2:]] == [ids, ids]
+    for boxes_by_id in xyxy[2:]:
+        assert boxes_by_id[ids[-1] if appears else 1] == pytest.approx(places[appears], abs=4)
 
 
 # Sharp corners ----------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 Matching is the assignment of SORT (Bewley et al., arXiv 1602.00763): the Hungarian method on IoU. Births,
 drifting masks and masks that fall together are judged by overlaps of masks, after SAM2MOT (Jiang et al.,
-arXiv 2504.04519). Matrices are in the order of the arguments; overlaps are fractions from 0 to 1.
+arXiv 2504.04519). What has slipped is found by widened boxes, after C-BIoU (Yang et al., arXiv 2211.14317).
+Matrices are in the order of the arguments; overlaps are fractions from 0 to 1.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ COMEBACK_FRAMES = 20
 GHOST_RUNS = 3
 #: Seconds for which an object that is out of sight can be found again where it was last seen.
 RECOVERY_S = 1.0
+#: From this IoU on with an object that was detected, one that was not has slipped onto it.
+SLIPPED_IOU = 0.5
+#: Boxes grow by this share of their size on each side where what has slipped is looked for; C-BIoU's value.
+BUFFER = 0.5
 #: A matched pair below this IoU has drifted apart,
 DRIFT_IOU = 0.6
 #: and after so many of them in a row the mask may be anchored anew.

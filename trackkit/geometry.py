@@ -44,6 +44,12 @@ def clip_boxes(boxes: Boxes, width: int, height: int) -> Boxes:
     return np.clip(boxes, 0, np.array([width, height, width, height], np.float32)).astype(np.float32)
 
 
+def widen_boxes(boxes: Boxes, share: float) -> Boxes:
+    """Boxes ``(N, 4)`` that reach further by ``share`` of their width, or height, on each side."""
+    margin = share * (boxes[:, 2:] - boxes[:, :2])
+    return np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1)
+
+
 def boxes_of_masks(masks: BinaryMasks) -> Boxes:
     """The tight box of each mask of ``(N, H, W)``: ``float32 (N, 4)``.
 

@@ -57,6 +57,11 @@ class ObjectMemory:
         for entries in (self.maps, self.pointers, self.seen):
             entries.pop(frame, None)
 
+    def forget_all_recent(self) -> None:
+        """Drop all that was remembered by propagation; conditioning frames stay."""
+        for entries in (self.maps, self.pointers, self.seen):
+            entries.clear()
+
 
 class MemoryBank:
     """Memory of all objects in two tensors, which may lie on another device than the model.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -108,6 +108,14 @@ def outline_iou(
     return rle_iou([o.rle for o in a], [o.rle for o in b], height, width)
 
 
-def boxes_of(outlines: Sequence[Outline]) -> Boxes:
+class HasBox(Protocol):
+    """An outline, or a detection."""
+
+    @property
+    def xyxy(self) -> npt.NDArray[np.float32]:
+        """Its box, ``(4,)``."""
+
+
+def boxes_of(outlines: Sequence[HasBox]) -> Boxes:
     """Their boxes ``float32 (N, 4)``."""
     return np.array([o.xyxy for o in outlines], np.float32).reshape(-1, 4)

@@ -202,6 +202,15 @@ class Sam2Engine:
             return self._nothing()
         return Propagation.join(parts).select([prompt.obj_id for prompt in prompts])
 
+    def forget_recent(self, obj_id: int) -> None:
+        """Keep only the conditioning frames of an object, as when it was mistaken for another one since.
+
+        Raises:
+            KeyError: No object has that id.
+        """
+        self._read_observations()
+        self._objects[obj_id].forget_all_recent()
+
     def remove(self, obj_id: int) -> None:
         """Forget an object; its row in the bank is free for another one.
 

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trackkit.association import (
+    BUFFER,
     COMEBACK_FRAMES,
+    MATCH_IOU,
     RECOVERY_S,
     SAME_IOU,
+    SLIPPED_IOU,
     Track,
     Twins,
     has_come_back,
@@ -25,7 +28,7 @@ from trackkit.association import (
     same_class,
     weaker,
 )
-from trackkit.geometry import box_iou
+from trackkit.geometry import box_iou, widen_boxes
 from trackkit.structures import Detections, Frame, TrackedObjects, VideoInfo
 from trackkit.trackers.backfill import fill_backwards
 from trackkit.trackers.candidates import Candidate, candidates_of, overlaps
@@ -58,7 +61,9 @@ class Sam2Tracker:
     - **Matching** is by IoU, of masks where the detector gives them, else of the boxes of the masks, within
       each class. A match refreshes the score. With ``config.reanchor``, an object is prompted anew with its
       detection, and keeps its memory, when the IoU was below ``DRIFT_IOU`` in ``DRIFT_RUNS`` matches in a
-      row. So it is, always, with a detection where the object was lost less than ``RECOVERY_S`` ago.
+      row. So it is, always, with a detection where the object was lost less than ``RECOVERY_S`` ago; and
+      where it has *slipped*: it was not detected, its mask lies on another object that was, and the detection
+      is near where it was detected last. What it remembers beside its prompts is dropped then.
     - **Births**: a detection without an object is segmented; if that is no known object (see
       :func:`trackkit.association.newcomers`) it is one from here on, and backwards to the frame after the
       detector's last run, or to the scene cut, as long as it can be seen and becomes no other object.
@@ -112,7 +117,8 @@ class Sam2Tracker:
         self._cuts = SceneCuts[tuple[Frame, Detections | None]](min(FLASH_FRAMES, config.max_frames - 1))
         self._window = Window({prompt.obj_id for prompt in prompts})
         self._tracks: dict[int, Track] = {}
-        self._places: dict[int, Outline] = {}  # where each of them was last seen
+        self._places: dict[int, Outline] = {}  # where each of them was last seen,
+        self._detected: dict[int, Outline] = {}  # and last detected
         self._twins = Twins()
         self._keys = count(1)
         self._frame_no = -1
@@ -221,6 +227,8 @@ class Sam2Tracker:
         track.see(held.no, held.frame.time_s)
         self._places[track.key] = outline
         held.rows[track.key] = Row(track, outline, track.score, detected)
+        if detected:
+            self._detected[track.key] = outline
 
     def _propagate(self, held: HeldFrame, clicks: Sequence[Prompt] = ()) -> Propagation:
         held.features = self._source.get(held.frame)
@@ -235,10 +243,15 @@ class Sam2Tracker:
             track = self._tracks[key]
             if track.match(f.score, iou) and self._config.reanchor:
                 anchors[key] = f.prompt(key)
-            held.rows[key] = held.rows[key]._replace(score=track.score, detected=True)
+            self._see(held, track, held.rows[key].outline, detected=True)
         recovered, left = self._match(left, self._just_lost(held))
         for f, key, _ in recovered:
             self._tracks[key].match(f.score, 1.0)
+            anchors[key] = f.prompt(key)
+        returned, left = self._match_slipped(held, left)
+        for f, key in returned:
+            self._tracks[key].match(f.score, 1.0)
+            self._engine.forget_recent(key)
             anchors[key] = f.prompt(key)
         known = {key for _, key, _ in pairs} | self._prompt(held, left, anchors)
         for key in set(before).difference(known):
@@ -248,13 +261,20 @@ class Sam2Tracker:
                 self._end(key)
 
     def _match(
-        self, found: list[Candidate], outlines: Mapping[int, Outline]
+        self, found: list[Candidate], outlines: Mapping[int, Outline], buffer: float = 0.0
     ) -> tuple[list[tuple[Candidate, int, float]], list[Candidate]]:
-        """Pair detections with objects, given where these are: the pairs with their IoU, and what is left."""
+        """Pair detections with objects, given where these are: the pairs with their IoU, and what is left.
+
+        With a ``buffer`` it is enough that their widened boxes overlap.
+        """
         keys, places = list(outlines), list(outlines.values())
-        iou = overlaps(found, places, *self._size)
+        if buffer:
+            mine, theirs = boxes_of(found), boxes_of(places)
+            iou = box_iou(widen_boxes(mine, buffer), widen_boxes(theirs, buffer))
+        else:
+            iou = overlaps(found, places, *self._size)
         allowed = same_class([f.label for f in found], [self._tracks[key].label for key in keys])
-        pairs = match(iou, allowed)
+        pairs = match(iou, allowed, 0.0 if buffer else MATCH_IOU)
         matched = {i for i, _ in pairs}
         left = [f for i, f in enumerate(found) if i not in matched]
         return [(found[i], keys[j], float(iou[i, j])) for i, j in pairs], left
@@ -266,6 +286,18 @@ class Sam2Tracker:
             for key, track in self._tracks.items()
             if key not in held.rows and held.frame.time_s - track.seen_s <= RECOVERY_S
         }
+
+    def _match_slipped(
+        self, held: HeldFrame, left: list[Candidate]
+    ) -> tuple[list[tuple[Candidate, int]], list[Candidate]]:
+        """Pair what is left with objects whose mask lies on another object, one that was detected."""
+        lost = [key for key, row in held.rows.items() if not row.detected]
+        found = [row.outline for row in held.rows.values() if row.detected]
+        iou = outline_iou([held.rows[key].outline for key in lost], found, *self._size).max(1, initial=0)
+        slipped = [key for key, most in zip(lost, iou, strict=True) if most >= SLIPPED_IOU]
+        places = {key: self._detected[key] for key in slipped if key in self._detected}
+        pairs, left = self._match(left, places, buffer=BUFFER)
+        return [(f, key) for f, key, _ in pairs], left
 
     # Births ---------------------------------------------------------------------------------------
 
@@ -349,7 +381,9 @@ class Sam2Tracker:
         )
 
     def _end(self, key: int) -> None:
-        del self._tracks[key], self._places[key]
+        del self._tracks[key]
+        self._places.pop(key, None)
+        self._detected.pop(key, None)
         self._engine.remove(key)
 
     def _end_twins(self, held: HeldFrame) -> None:
