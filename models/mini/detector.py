@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -57,6 +57,8 @@ CROPS = [(128, 128), (160, 160), (160, 192), (192, 192), (192, 256)]
 CROP_SHARES = [0.2, 0.35, 0.2, 0.15, 0.1]
 PIXELS = 16 * 160 * 160
 LOG_ZOOM = (-0.15, 0.75)  # from a little smaller to twice as large
+MOST_PHRASES = 15  # with three absent ones they fit into MAX_TEXT_LEN
+MOSAICS = 0.25  # share of the images that are put together of four
 
 # What is hidden further, or smaller in a crop, counts neither as found nor as missed.
 MIN_VISIBILITY, MIN_AREA = 0.25, 40
@@ -197,6 +199,7 @@ def make_prompt(rng: Rng, present: list[tuple[str, str]]) -> tuple[list[str], An
     if u < 0.55:
         named = [o for o in present if o[1] != THING]
         phrases = [f"{c} {s}" for c, s in dict.fromkeys(named) if rng.random() < 0.75]
+        phrases = phrases[:MOST_PHRASES]
         for _ in range(int(rng.integers(0 if phrases else 1, 4))):
             color, shape = str(rng.choice(COLORS)), str(rng.choice(NAMES))
             if present and rng.random() < 0.65:
@@ -240,32 +243,25 @@ def make_batch(rng: Rng, pool: Pool, tokenizer: Any) -> tuple[Tensor, Any, list[
     height, width = CROPS[int(rng.choice(len(CROPS), p=CROP_SHARES))]
     images, texts, targets = [], [], []
     for _ in range(PIXELS // (height * width)):
-        clip, frame = int(rng.integers(len(pool.labels))), int(rng.integers(pool.frames.shape[1]))
-        zoom = max(np.exp(rng.uniform(*LOG_ZOOM)), height / pool.ids.shape[2], width / pool.ids.shape[3])
-        view = int(height / zoom), int(width / zoom)
-        y, x = _place(rng, pool.ids[clip, frame], view)
-        part = np.s_[clip, frame, y : y + view[0], x : x + view[1]]
-        flip = slice(None, None, -1 if rng.random() < 0.5 else 1)
-        ids = cv2.resize(pool.ids[part], (width, height), interpolation=cv2.INTER_NEAREST)[:, flip]
-        image = cv2.resize(pool.frames[part], (width, height), interpolation=cv2.INTER_LINEAR)[:, flip]
-        images.append(photograph(rng, image))
-        whole = np.bincount(pool.ids[clip, frame].ravel(), minlength=len(pool.labels[clip]) + 1)[1:]
-        labels = pool.labels[clip]
+        view = (
+            _mosaic(rng, pool, height, width) if rng.random() < MOSAICS else _view(rng, pool, height, width)
+        )
+        images.append(photograph(rng, view.image))
         boxes, counts, ignored = [], [], []
-        for k in range(len(labels)):
-            mask = ids == k + 1
+        for k, (visibility, whole) in enumerate(zip(view.visibility, view.whole, strict=True)):
+            mask = view.ids == k + 1
             area = int(mask.sum())
             if not area:
                 continue
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
             x1, y1, x2, y2 = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
             box = [(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height]
-            visible = pool.visibility[clip][frame, k] * area / zoom**2 / max(whole[k], 1)
-            if visible >= MIN_VISIBILITY and area >= MIN_AREA:
+            if visibility * area / max(whole, 1) >= MIN_VISIBILITY and area >= MIN_AREA:
                 boxes.append(box)
                 counts.append(k)
             else:
                 ignored.append(box)
+        labels = view.labels
         phrases, place = make_prompt(rng, [labels[k] for k in counts])
         texts.append(". ".join(phrases) + ".")
         found = [place(*labels[k]) for k in counts]
@@ -276,12 +272,61 @@ def make_batch(rng: Rng, pool: Pool, tokenizer: Any) -> tuple[Tensor, Any, list[
                 torch.tensor([b for b, p in zip(boxes, found, strict=True) if p >= 0]).reshape(-1, 4).float(),
                 torch.tensor([p for p in found if p >= 0], dtype=torch.long),
                 torch.tensor(ignored).reshape(-1, 4).float(),
-                shape_of[ids],
-                color_of[ids],
+                shape_of[view.ids],
+                color_of[view.ids],
             )
         )
     pixels = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() / 255
     return (pixels - MEAN) / STD, tokenizer(texts, padding=True, return_tensors="pt"), targets
+
+
+class View(NamedTuple):
+    """A crop of a frame, ``uint8 (H, W, 3)``, and the ids of its objects, ``(H, W)``.
+
+    Of each object of the frame: what it is, how much of it is seen, and its pixels at this scale.
+    """
+
+    image: npt.NDArray[np.uint8]
+    ids: npt.NDArray[np.uint8]
+    labels: list[tuple[str, str]]
+    visibility: list[float]
+    whole: list[float]
+
+
+def _view(rng: Rng, pool: Pool, height: int, width: int, scale: float = 1.0) -> View:
+    clip, frame = int(rng.integers(len(pool.labels))), int(rng.integers(pool.frames.shape[1]))
+    ids = pool.ids[clip, frame]
+    zoom = max(scale * np.exp(rng.uniform(*LOG_ZOOM)), height / ids.shape[0], width / ids.shape[1])
+    size = int(height / zoom), int(width / zoom)
+    y, x = _place(rng, ids, size)
+    part = np.s_[y : y + size[0], x : x + size[1]]
+    flip = slice(None, None, -1 if rng.random() < 0.5 else 1)
+    whole = np.bincount(ids.ravel(), minlength=len(pool.labels[clip]) + 1)[1:] * zoom**2
+    smooth = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+    return View(
+        cv2.resize(pool.frames[clip, frame][part], (width, height), interpolation=smooth)[:, flip],
+        cv2.resize(ids[part], (width, height), interpolation=cv2.INTER_NEAREST)[:, flip],
+        pool.labels[clip],
+        pool.visibility[clip][frame].tolist(),
+        whole.tolist(),
+    )
+
+
+def _mosaic(rng: Rng, pool: Pool, height: int, width: int) -> View:
+    """Four crops of half the size: many small things, as YOLOv4 was shown (Bochkovskiy et al. 2020)."""
+    views = [_view(rng, pool, height // 2, width // 2, scale=0.5) for _ in range(4)]
+    ids, before = [], 0
+    for view in views:
+        ids.append(np.where(view.ids > 0, view.ids + before, 0).astype(np.uint8))
+        before += len(view.labels)
+    images = [view.image for view in views]
+    return View(
+        np.vstack([np.hstack(images[:2]), np.hstack(images[2:])]),
+        np.vstack([np.hstack(ids[:2]), np.hstack(ids[2:])]),
+        [label for view in views for label in view.labels],
+        [share for view in views for share in view.visibility],
+        [pixels for view in views for pixels in view.whole],
+    )
 
 
 def _place(rng: Rng, ids: npt.NDArray[np.uint8], view: tuple[int, int]) -> tuple[int, int]:

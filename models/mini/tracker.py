@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -25,6 +26,8 @@ COLORS = list(SATURATED)
 SHAPE_CLASSES = [*SHAPES, THING]
 IMAGES = 12
 """Frames in a batch."""
+CORRECTED = 0.5
+"""Share of the clips in which the mask of a frame is corrected with clicks."""
 
 
 class TrackerTrainer:
@@ -86,9 +89,9 @@ class TrackerTrainer:
 
     def _length(self, rng: Rng, progress: float) -> int:
         """Frames of the clips of this step."""
-        stages = (0.25, 0.4, 0.65) if self.is_new else (0.05, 0.15, 0.4)
+        stages = (0.25, 0.4, 0.65) if self.is_new else (0.0, 0.0, 0.1)
         # Single frames stay in: they hold the most prompts, and masks are learned from these.
-        lengths, shares = (1, 2, 4, 8), np.array([0.35, 0.15, 0.3, 0.2])
+        lengths, shares = (1, 2, 4, 8), np.array([0.3, 0.1, 0.3, 0.3])
         allowed = 1 + sum(progress >= stage for stage in stages)
         return int(rng.choice(lengths[:allowed], p=shares[:allowed] / shares[:allowed].sum()))
 
@@ -111,7 +114,14 @@ class TrackerTrainer:
             seen = [k for k in range(len(self.pool.labels[clip])) if (ids[0] == k + 1).sum() >= 100]
             if not seen or (len(seen) < 2 and rng.random() < 0.8):
                 continue
-            chosen = rng.permutation(seen)[: 4 if length == 1 else 2].tolist()
+            chosen = rng.permutation(seen)
+            # Objects are lost where they are hidden for a while: these come first.
+            least = self.pool.visibility[clip][order][:, chosen].min(0)
+            if length > 1 and rng.random() < 0.7:
+                if least.min() > 0.7 and rng.random() < 0.7:
+                    continue
+                chosen = chosen[np.argsort(least)]
+            chosen = chosen[: 4 if length == 1 else 2].tolist()
             flips = tuple(slice(None, None, int(rng.choice([-1, 1]))) for _ in range(2))
             ids, images = ids[(slice(None), *flips)].copy(), images[(slice(None), *flips)].copy()
             if length >= 4 and rng.random() < 0.3:
@@ -148,6 +158,26 @@ class TrackerTrainer:
         labels = torch.tensor([[2, 3] if kind == "box" else [1]] * len(masks), dtype=torch.int32)
         return {"point_coords": coordinates.to(self.device), "point_labels": labels.to(self.device)}, None
 
+    def _clicks(self, rng: Rng, low: Tensor, masks: Tensor) -> dict[str, Tensor]:
+        """One to three clicks of each object on what is wrong with its mask, well inside of the error."""
+        height, width = masks.shape[1:]
+        found = F.interpolate(low.detach(), size=(height, width), mode="bilinear")[:, 0].cpu() > 0
+        n = int(rng.integers(1, 4))
+        points, labels = np.zeros((len(masks), n, 2)), np.full((len(masks), n), -1)
+        for i, (mine, mask) in enumerate(zip(found.numpy(), masks.numpy(), strict=True)):
+            wrong = mine ^ mask if (mine ^ mask).any() else mask
+            depth = cv2.distanceTransform(wrong.astype(np.uint8), cv2.DIST_L2, 3).ravel() ** 2
+            if not depth.any():
+                continue  # nothing to see and nothing found
+            picked = rng.choice(depth.size, n, p=depth / depth.sum())
+            points[i] = np.stack([picked % width, picked // width], 1) + 0.5
+            labels[i] = mask.ravel()[picked]
+        coordinates = torch.from_numpy(points).float() * self.size / torch.tensor([width, height])
+        return {
+            "point_coords": coordinates.to(self.device),
+            "point_labels": torch.from_numpy(labels).int().to(self.device),
+        }
+
     # What it is told ------------------------------------------------------------------------------
 
     def loss(self, rng: Rng, progress: float) -> tuple[Tensor, dict[str, float]]:
@@ -178,7 +208,7 @@ class TrackerTrainer:
             place = t + gap if t else 0
             index = t * len(clips) + owner
             prompt, mask = self._prompt(rng, masks[0], kind) if t == 0 else (None, None)
-            current, sam, _, fused = model._track_step(
+            current, sam, high_res, fused = model._track_step(
                 place,
                 t == 0,
                 [x[:, index] for x in features],
@@ -191,11 +221,16 @@ class TrackerTrainer:
                 False,
                 None,
             )
-            low, high, pointer, score = sam[3:]
-            current["pred_masks"], current["obj_ptr"] = low, pointer
             if mask is None:
                 total = total + self._frame_loss(truth[t], fused if t else None)
-                self._judge(log, low, truth[t], prompted=t == 0)
+                self._judge(log, sam[3], truth[t], prompted=t == 0)
+                if rng.random() < CORRECTED / length:
+                    sam = model._forward_sam_heads(
+                        fused, self._clicks(rng, sam[3], masks[t]), sam[3].detach().clamp(-32, 32), high_res
+                    )
+                    total = total + self._frame_loss(truth[t], None)
+            low, high, pointer, score = sam[3:]
+            current["pred_masks"], current["obj_ptr"] = low, pointer
             if rng.random() < teaching and mask is None:
                 gold = masks[t][:, None].float().to(self.device)
                 high = 20 * F.interpolate(gold, size=(self.size, self.size), mode="nearest") - 10
