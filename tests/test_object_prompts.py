@@ -12,7 +12,7 @@ import torch
 
 import trackkit as tk
 from trackkit.datasets import GroundTruthFrame, iter_frames, make_natural_scene, write_video
-from trackkit.errors import ConfigError, PromptError
+from trackkit.errors import ConfigError, PromptError, ResultsError
 from trackkit.geometry import decode_rle
 from trackkit.journal import Journal
 from trackkit.object_prompts import Prompt, settle_prompts
@@ -234,7 +234,7 @@ def test_annotations_say_what_does_not_fit(clip: Path, by_hand: tk.VideoResult) 
     assert not edit.pending
     with pytest.raises(PromptError, match="nothing is pointed out yet"):
         tk.annotate(clip, CONFIG).run()
-    with pytest.raises(ConfigError, match=r"there is no result of 'b\.mp4'"):
+    with pytest.raises(ResultsError, match=r"b\.mp4 is not in the results"):
         tk.edit(tk.TrackingResults([by_hand], CONFIG), "b.mp4")
 
 

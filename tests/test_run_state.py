@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -108,6 +109,17 @@ def test_nothing_from_outside_becomes_markup() -> None:
     Reader().feed(page)
     assert "script" not in tags
     assert sum(evil in text for text in texts) >= 6
+
+
+def test_gpu_memory_is_shown_where_there_is_a_gpu() -> None:
+    run = RunState(2)
+    run.report(progress("a.mp4"))
+    assert "GPU" not in run_html(run)
+    run.report(progress("b.mp4", worker="1", gpu="0", gpu_mb=3584.0))
+    page = run_html(run)
+    assert "<th>GPU memory</th>" in page
+    assert re.findall(r'data-column="GPU memory">(.*?)</td>', page) == ["", "3.5 GiB"]
+    assert "1 (GPU 0)" in page
 
 
 def test_thumbnails_are_small_and_seldom() -> None:

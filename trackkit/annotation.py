@@ -14,7 +14,7 @@ import pandas as pd
 
 from trackkit.config import TrackConfig
 from trackkit.detectors.none import NoDetector
-from trackkit.errors import ConfigError, PromptError, ResultsError
+from trackkit.errors import PromptError, ResultsError
 from trackkit.journal import Journal
 from trackkit.object_prompts import OFF, ON, Prompt, settle_prompts
 from trackkit.results import TRACK_DTYPES, TrackingResults, objects_in
@@ -281,20 +281,15 @@ def edit(
 
     Args:
         results: From a run, or read from a file.
-        video: Its path, as in the results; may be left out where there is only one.
+        video: As in :meth:`TrackingResults.of`; may be left out where only one was tracked.
         device: Where to load the tracker, ``"cpu"`` or ``"cuda:N"``.
 
     Raises:
-        ConfigError: The results do not hold that video, or it failed.
+        ResultsError: The results do not hold that video, or it failed.
         PromptError: The tracker of the run cannot take prompts.
     """
-    tracked = {each.task.video_path: each for each in results.outcomes if isinstance(each, VideoResult)}
-    name = next(iter(tracked)) if video is None and len(tracked) == 1 else os.fspath(video or "")
-    if name not in tracked:
-        known = "".join(f"\n  {path}" for path in list(tracked)[:20])
-        msg = f"there is no result of {name!r}: these were tracked:{known}"
-        raise ConfigError(msg)
-    return Annotation(name, results.config, result=tracked[name], device=device)
+    result = results.of(video)
+    return Annotation(result.task.video_path, results.config, result=result, device=device)
 
 
 def _from(tracks: pd.DataFrame, first: Mapping[int, int]) -> npt.NDArray[np.bool_]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from trackkit.errors import ConfigError
 from trackkit.geometry import decode_rle
 from trackkit.structures import VideoResult
 from trackkit.tables import boxes_of_rows
@@ -68,7 +67,7 @@ class ExportMethods:
         """The objects of one video as ``supervision.Detections``, frame by frame.
 
         Args:
-            video_path: The video, as in ``videos``; None where there is one only.
+            video_path: As in :meth:`TrackingResults.of`; may be left out where only one was tracked.
 
         Returns:
             ``(frame_idx, detections)`` of every processed frame, those without objects included.
@@ -76,18 +75,10 @@ class ExportMethods:
             ``tracker_id`` is ``obj_id``, ``mask`` is ``bool (N, H, W)``, or None where there are boxes only.
 
         Raises:
-            ConfigError: No video of that path was tracked, or there are several and none was named.
+            ResultsError: The results do not hold that video, it failed, or none of several is named.
         """
         results = cast("TrackingResults", self)
-        found = [outcome for outcome in results.outcomes if isinstance(outcome, VideoResult)]
-        if video_path is not None:
-            found = [result for result in found if result.task.video_path == os.fspath(video_path)]
-        if len(found) != 1:
-            names = [o.task.video_path for o in results.outcomes if isinstance(o, VideoResult)]
-            some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-            msg = f"video_path is {video_path!r}: expected one of the {len(names)} tracked videos: {some}"
-            raise ConfigError(msg)
-        return _detections(found[0], results.config.classes)
+        return _detections(results.of(video_path), results.config.classes)
 
     def _export(self, path: _Path, format: str, with_frames: bool) -> Exported:
         from trackkit.export import export_results

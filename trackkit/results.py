@@ -268,17 +268,20 @@ class TrackingResults(ExportMethods):
         """
         return self._of_every_video(track_events, EVENT_DTYPES)
 
-    def of(self, video: str | os.PathLike[str]) -> VideoResult:
+    def of(self, video: str | os.PathLike[str] | None = None) -> VideoResult:
         """The result of one video.
 
         Args:
             video: Its path as in the results, its absolute path or, where no other video has the same, its
-                file name with or without extension.
+                file name with or without extension. May be left out where only one was tracked.
 
         Raises:
             ResultsError: It is not in the results, it failed, or several have that name.
         """
-        name = os.fspath(video)
+        tracked = [outcome for outcome in self.outcomes if isinstance(outcome, VideoResult)]
+        if video is None and len(tracked) == 1:
+            return tracked[0]
+        name = os.fspath(video or "")
         tests: tuple[Callable[[VideoTask], bool], ...] = (
             lambda task: task.video_path == name,
             lambda task: task.source == os.path.abspath(name),  # noqa: PTH100 - as make_task does
@@ -287,12 +290,15 @@ class TrackingResults(ExportMethods):
         found = next(filter(None, ([o for o in self.outcomes if test(o.task)] for test in tests)), [])
         if len(found) == 1 and isinstance(found[0], VideoResult):
             return found[0]
-        known = found or self.outcomes
+        known = found if len(found) > 1 else tracked
         paths = ", ".join(outcome.task.video_path for outcome in known[:5])
-        reason = "is the name of several videos" if found else "is not in the results"
+        reason = f"{name} is the name of several videos" if found else f"{name} is not in the results"
+        if video is None:
+            reason = f"{len(tracked)} videos were tracked and none is named"
         if len(found) == 1 and isinstance(found[0], VideoFailure):
-            reason = f"failed ({found[0].error_type}: {found[0].message})"
-        msg = f"{name} {reason}; expected one that was tracked, of {paths}{', ...' * (len(known) > 5)}"
+            reason = f"{name} failed ({found[0].error_type}: {found[0].message})"
+        msg = f"{reason}; expected one that was tracked{', of ' * bool(paths)}{paths}"
+        msg += ", ..." * (len(known) > 5)
         raise ResultsError(msg)
 
     def review(self, n: int = 12) -> Review:

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pool import Pool, photograph
+from augment import photograph, redecorate
+from pool import Pool
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torchvision.ops import box_convert, box_iou, generalized_box_iou
@@ -246,7 +247,7 @@ def make_batch(rng: Rng, pool: Pool, tokenizer: Any) -> tuple[Tensor, Any, list[
         view = (
             _mosaic(rng, pool, height, width) if rng.random() < MOSAICS else _view(rng, pool, height, width)
         )
-        images.append(photograph(rng, view.image))
+        images.append(photograph(rng, redecorate(rng, view.image, view.ids)))
         boxes, counts, ignored = [], [], []
         for k, (visibility, whole) in enumerate(zip(view.visibility, view.whole, strict=True)):
             mask = view.ids == k + 1

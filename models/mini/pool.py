@@ -90,15 +90,3 @@ def _render_part(folder: Path, clips: npt.NDArray[np.int64], seed: int) -> list[
             {"labels": [(o.color, o.shape) for o in targets], "visibility": visibility.round(3).tolist()}
         )
     return objects
-
-
-def photograph(rng: np.random.Generator, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Another exposure and white balance of the image, and every third time a compressed one."""
-    import cv2
-
-    gain, offset = rng.uniform(0.85, 1.15) * rng.uniform(0.94, 1.06, 3), rng.uniform(-12, 12)
-    out = (image * gain.astype(np.float32) + np.float32(offset)).clip(0, 255).astype(np.uint8)
-    if rng.random() < 0.33:
-        _, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
-        out = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
-    return out

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from pool import Pool, photograph
+from augment import photograph, redecorate
+from pool import Pool
 from torch import Tensor, nn
 
 from trackkit.colors import SATURATED
@@ -126,8 +127,14 @@ class TrackerTrainer:
             ids, images = ids[(slice(None), *flips)].copy(), images[(slice(None), *flips)].copy()
             if length >= 4 and rng.random() < 0.3:
                 _draw_curtain(rng, images, ids, chosen[0] + 1)
-            seed = int(rng.integers(2**31))  # the same exposure for all frames of a clip
-            frames.append([photograph(np.random.default_rng(seed), image) for image in images])
+            seed = int(rng.integers(2**31))  # all frames of a clip look alike
+            frames.append(
+                [
+                    photograph(again, redecorate(again, image, each))
+                    for image, each in zip(images, ids, strict=True)
+                    for again in [np.random.default_rng(seed)]
+                ]
+            )
             maps.append(ids)
             masks += [ids == k + 1 for k in chosen]
             owner += [len(clips)] * len(chosen)

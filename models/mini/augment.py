@@ -1,0 +1,139 @@
+"""What happens to frames on their way into a batch, so that the models learn objects and not scenes.
+
+All functions take the generator first: the same seed does the same to every frame of a clip.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import math
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Rng = np.random.Generator
+Image = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+CLOTHS, GRIDS, PRINTS = 0.3, 0.15, 0.25  # shares of the images that get one
+SMALLEST_CLOTH = 0.25  # share of the image
+SMALLEST_PRINT = 150  # pixels of an object
+
+
+def photograph(rng: Rng, image: Image) -> Image:
+    """Another exposure and white balance of the image, and every third time a compressed one."""
+    gain, offset = rng.uniform(0.85, 1.15) * rng.uniform(0.94, 1.06, 3), rng.uniform(-12, 12)
+    out = (image * gain.astype(np.float32) + np.float32(offset)).clip(0, 255).astype(np.uint8)
+    if rng.random() < 0.33:
+        _, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
+        out = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    return out
+
+
+def redecorate(rng: Rng, image: Image, ids: Image) -> Image:
+    """A coloured cloth or a grid behind the objects, prints on them.
+
+    Args:
+        rng: Where from.
+        image: ``(H, W, 3)``.
+        ids: ``(H, W)``: 0 in the background.
+    """
+    # Drawn in any case, so that what one frame of a clip lacks does not change the others.
+    seeds = rng.integers(2**31, size=3)
+    wanted = rng.random(3) < (CLOTHS, GRIDS, PRINTS)
+    cloth, grid, prints = (np.random.default_rng(seed) for seed in seeds)
+    if not wanted.any():
+        return image
+    out = image.astype(np.float32)
+    behind = cv2.GaussianBlur((ids == 0).astype(np.float32), (0, 0), 0.7)
+    if wanted[0]:
+        out = _hang_cloth(cloth, out, behind)
+    if wanted[1]:
+        out = _draw_grid(grid, out, behind)
+    if wanted[2]:
+        out = _print(prints, out, ids)
+    return out.clip(0, 255).astype(np.uint8)
+
+
+def _blend(out: Floats, other: Floats, alpha: Floats) -> Floats:
+    return out + (other - out) * alpha[..., None]
+
+
+def _hang_cloth(rng: Rng, out: Floats, behind: Floats) -> Floats:
+    """A large region of one vivid colour, with folds and the texture of what was there."""
+    region = _large_region(rng, behind.shape)
+    color = 255 * np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 0.95), rng.uniform(0.3, 0.9)))
+    light = out.mean(2) / max(float(out.mean()), 1.0)
+    light = (light.clip(0.4, 1.8) - 1) * np.float32(rng.uniform(0, 0.8)) + 1
+    light *= 1 + np.float32(rng.uniform(0, 0.35)) * np.sin(_along(rng, behind.shape, rng.uniform(3, 40)))
+    cloth = light[..., None] * color.astype(np.float32)
+    soft = cv2.GaussianBlur(region.astype(np.float32), (0, 0), 0.8)
+    return _blend(out, cloth, soft * behind * np.float32(rng.uniform(0.6, 1)))
+
+
+def _large_region(rng: Rng, shape: tuple[int, ...]) -> Image:
+    """An ellipse or a polygon: 1 inside. A small one would be an object that is none."""
+    height, width = shape
+    while True:
+        region = np.zeros((height, width), np.uint8)
+        middle = rng.uniform(0, 1, 2) * (width, height)
+        if rng.random() < 0.4:
+            axes = rng.uniform(0.6, 1.6, 2) * (width, height)
+            cv2.ellipse(region, (tuple(middle), tuple(axes), rng.uniform(0, 180)), 1, -1)
+        else:
+            angles, reach = np.sort(rng.uniform(0, 2 * math.pi, 5)), rng.uniform(0.4, 1.2, (5, 1))
+            corners = middle + np.stack([np.cos(angles), np.sin(angles)], 1) * reach * width
+            cv2.fillPoly(region, [corners.astype(np.int32)], 1)
+        if region.mean() >= SMALLEST_CLOTH:
+            return region
+
+
+def _draw_grid(rng: Rng, out: Floats, behind: Floats) -> Floats:
+    """Thin lines in one direction or two, on a background that is mostly darkened."""
+    if rng.random() < 0.6:
+        out = _blend(out, np.zeros_like(out), behind * np.float32(rng.uniform(0.3, 0.85)))
+    period, thickness = rng.uniform(6, 30), rng.uniform(0.4, 1.2)
+    color = np.full_like(out, rng.uniform(160, 255) if rng.random() < 0.7 else rng.uniform(0, 60))
+    angle = rng.uniform(0, math.pi)
+    for turn in (0.0, math.pi / 2)[: int(rng.integers(1, 3))]:
+        place = _along(rng, behind.shape, period, angle + turn)
+        distance = abs((place / (2 * math.pi)) % 1 - 0.5) * period
+        alpha = (thickness + 0.5 - distance).clip(0, 1).astype(np.float32)
+        out = _blend(out, color, alpha * behind * np.float32(rng.uniform(0.4, 0.9)))
+    return out
+
+
+def _along(rng: Rng, shape: tuple[int, ...], period: float, angle: float | None = None) -> Floats:
+    """Phase of a wave at each pixel."""
+    angle = rng.uniform(0, math.pi) if angle is None else angle
+    y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    phase = (x * math.cos(angle) + y * math.sin(angle)) * 2 * math.pi / period + rng.uniform(0, 2 * math.pi)
+    return np.asarray(phase, np.float32)
+
+
+def _print(rng: Rng, out: Floats, ids: Image) -> Floats:
+    """A letter on each larger object: pale or dark, or in the object's colour on a pale label."""
+    for k in range(1, int(ids.max()) + 1):
+        letter, tone = chr(int(rng.integers(ord("A"), ord("Z") + 1))), rng.uniform(190, 255)
+        labelled, dark, size = rng.random() < 0.5, rng.random() < 0.3, rng.uniform(0.35, 0.6)
+        mask = ids == k
+        if mask.sum() < SMALLEST_PRINT:
+            continue
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        y, x = (rows[0] + rows[-1]) / 2, (columns[0] + columns[-1]) / 2
+        side = size * min(rows[-1] - rows[0], columns[-1] - columns[0])
+        layer = np.zeros(ids.shape, np.uint8)
+        corner = int(x - 0.35 * side), int(y + 0.4 * side)
+        cv2.putText(layer, letter, corner, 0, side / 25, 255, max(1, int(side / 8)), cv2.LINE_AA)
+        own = np.median(out[mask], 0).astype(np.float32)
+        pale = np.full_like(out, rng.uniform(0, 60) if dark else tone)
+        inside = mask.astype(np.float32)
+        if labelled:
+            label = np.zeros(ids.shape, np.float32)
+            half = 0.55 * side
+            cv2.rectangle(label, (int(x - half), int(y - half)), (int(x + half), int(y + half)), 1.0, -1)
+            out = _blend(out, pale, label * inside * np.float32(0.9))
+            pale = np.broadcast_to(own, out.shape)
+        out = _blend(out, pale, layer.astype(np.float32) / 255 * inside)
+    return out
