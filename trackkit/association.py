@@ -35,7 +35,7 @@ GHOST_RUNS = 3
 #: Seconds for which an object that is out of sight can be found again where it was last seen.
 RECOVERY_S = 1.0
 #: From this IoU on with an object that was detected, one that was not has slipped onto it.
-SLIPPED_IOU = 0.5
+SLIPPED_IOU = 0.3
 #: Boxes grow by this share of their size on each side where what has slipped is looked for; C-BIoU's value.
 BUFFER = 0.5
 #: A matched pair below this IoU has drifted apart,

@@ -27,6 +27,8 @@ COLORS = list(SATURATED)
 SHAPE_CLASSES = [*SHAPES, THING]
 IMAGES = 12
 """Frames in a batch."""
+DECORATED = 0.4
+"""Share of the clips that may get a cloth, a grid or prints."""
 CORRECTED = 0.5
 """Share of the clips in which the mask of a frame is corrected with clicks."""
 
@@ -128,9 +130,10 @@ class TrackerTrainer:
             if length >= 4 and rng.random() < 0.3:
                 _draw_curtain(rng, images, ids, chosen[0] + 1)
             seed = int(rng.integers(2**31))  # all frames of a clip look alike
+            decorated = rng.random() < DECORATED
             frames.append(
                 [
-                    photograph(again, redecorate(again, image, each))
+                    photograph(again, redecorate(again, image, each) if decorated else image)
                     for image, each in zip(images, ids, strict=True)
                     for again in [np.random.default_rng(seed)]
                 ]

@@ -63,7 +63,8 @@ class Sam2Tracker:
       detection, and keeps its memory, when the IoU was below ``DRIFT_IOU`` in ``DRIFT_RUNS`` matches in a
       row. So it is, always, with a detection where the object was lost less than ``RECOVERY_S`` ago; and
       where it has *slipped*: it was not detected, its mask lies on another object that was, and the detection
-      is near where it was detected last. What it remembers beside its prompts is dropped then.
+      is near where it was detected last. What it remembers beside its prompts is dropped then, and so are
+      its rows on the other object, as far as they are held. Where it was out of sight, it is filled in.
     - **Births**: a detection without an object is segmented; if that is no known object (see
       :func:`trackkit.association.newcomers`) it is one from here on, and backwards to the frame after the
       detector's last run, or to the scene cut, as long as it can be seen and becomes no other object.
@@ -251,7 +252,6 @@ class Sam2Tracker:
         returned, left = self._match_slipped(held, left)
         for f, key in returned:
             self._tracks[key].match(f.score, 1.0)
-            self._engine.forget_recent(key)
             anchors[key] = f.prompt(key)
         known = {key for _, key, _ in pairs} | self._prompt(held, left, anchors)
         for key in set(before).difference(known):
@@ -297,7 +297,19 @@ class Sam2Tracker:
         slipped = [key for key, most in zip(lost, iou, strict=True) if most >= SLIPPED_IOU]
         places = {key: self._detected[key] for key in slipped if key in self._detected}
         pairs, left = self._match(left, places, buffer=BUFFER)
+        for _, key, _ in pairs:
+            self._engine.forget_recent(key)
+            self._take_back(held, key)
         return [(f, key) for f, key, _ in pairs], left
+
+    def _take_back(self, now: HeldFrame, key: int) -> None:
+        """Drop the rows in which an object lay on another one, back to where it slipped."""
+        for held in self._window.backwards(self._open_from, now.no + 1):
+            others = [row.outline for other, row in held.rows.items() if other != key]
+            mine = [held.rows[key].outline] if key in held.rows else []
+            if outline_iou(mine, others, *self._size).max(initial=0) < SLIPPED_IOU:
+                return
+            del held.rows[key]
 
     # Births ---------------------------------------------------------------------------------------
 
@@ -316,6 +328,8 @@ class Sam2Tracker:
         assert held.features is not None
         prompted = self._engine.condition(held.features, [*anchors.values(), *prompts.values()])
         outlines = visible_outlines(prompted, self._clock)
+        before = self._window.backwards(self._open_from, held.no)[:1]
+        returned = {key for key in anchors if before and key not in before[0].rows}
         for key in anchors:
             held.rows.pop(key, None)
             if key in outlines:
@@ -334,7 +348,8 @@ class Sam2Tracker:
             track = Track(key, candidates[key].label, candidates[key].score, held.no, held.frame.time_s)
             self._tracks[key] = track
             self._see(held, track, outlines[key], detected=True)
-        self._fill(held, {key: (self._tracks[key], prompts[key]) for key in born})
+        again = {key: (self._tracks[key], anchors[key]) for key in returned if key in outlines}
+        self._fill(held, again | {key: (self._tracks[key], prompts[key]) for key in born})
         same = iou[:, : len(known)].max(axis=0, initial=0)
         return {key for key, most in zip(known, same, strict=True) if most >= SAME_IOU}
 
