@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -458,7 +459,7 @@ def test_a_mask_that_drifted_is_anchored_anew_on_request(trained: CountingStages
 def test_an_object_that_slipped_onto_another_returns_to_its_detection_nearby(
     trained: CountingStages, appears: int, ids: list[int]
 ) -> None:
-    places = [[12.0, 48.0, 44.0, 80.0], [60.0, 48.0, 92.0, 80.0], [144.0, 48.0, 176.0, 80.0]]
+    places = [(12, 48, 44, 80), (60, 48, 92, 80), (144, 48, 176, 80)]
     circles = [
         shape(i + 1, name, 16, *((t, (x1 + x2) / 2, (y1 + y2) / 2) for t in (0, 3)))
         for i, (name, (x1, y1, x2, y2)) in enumerate(zip(("red", "blue", "red"), places, strict=True))
@@ -467,16 +468,15 @@ def test_an_object_that_slipped_onto_another_returns_to_its_detection_nearby(
     tracker = start(trained, 128, 192, "red. blue", detection_frequency=1, scene_cuts=False)
 
     def found(*numbers: int) -> Detections:
-        each = boxes(*(places[i] for i in numbers))
-        return Detections(each.xyxy, each.scores, tuple("blue" if i == 1 else "red" for i in numbers))
+        each = masks(*(places[i] for i in numbers), size=(128, 192))
+        return replace(each, labels=tuple("blue" if i == 1 else "red" for i in numbers))
 
     frame = Frame(images[0], 0, 0.0)
     settled = tracker.update(frame, found(0, 1))
     features = tracker._source.get(frame)
     tracker._engine.propagate(features)
-    tracker._engine.condition(
-        features, [BoxPrompt(1, np.array(places[1], np.float32))]
-    )  # red slips onto blue
+    tracker._engine.remove(1)  # red slips onto blue
+    tracker._engine.condition(features, [BoxPrompt(1, np.array(places[1], np.float32))])
     settled += tracker.update(Frame(images[1], 1, 1 / FPS), None)
     settled += tracker.update(Frame(images[2], 2, 2 / FPS), found(appears, 1))
     settled += tracker.update(Frame(images[3], 3, 3 / FPS), None)

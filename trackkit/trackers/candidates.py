@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from trackkit.geometry import box_areas, box_iou, clip_boxes
+from trackkit.association import MATCH_IOU, match, same_class
+from trackkit.geometry import box_areas, box_iou, clip_boxes, widen_boxes
 from trackkit.structures import Detections, Masks
 from trackkit.trackers.outlines import Outline, boxes_of, outline_iou, outlines_of
 from trackkit.trackers.sam2_prompts import BoxPrompt, MaskPrompt, Prompt
@@ -62,3 +64,44 @@ def overlaps(
     if masks:
         return outline_iou(masks, outlines, height, width)
     return box_iou(np.array([c.xyxy for c in candidates], np.float32).reshape(-1, 4), boxes_of(outlines))
+
+
+class Match(NamedTuple):
+    """A detection, the key of the object that it is, and their IoU."""
+
+    candidate: Candidate
+    key: int
+    iou: float
+
+
+def match_candidates(
+    found: Sequence[Candidate],
+    outlines: Mapping[int, Outline],
+    labels: Sequence[str],
+    height: int,
+    width: int,
+    *,
+    buffer: float = 0.0,
+) -> tuple[list[Match], list[Candidate]]:
+    """Pair detections with objects of their class.
+
+    Args:
+        found: The detections.
+        outlines: Key of each object to where it is.
+        labels: Of these objects, in order.
+        height: Of the frame.
+        width: Of the frame.
+        buffer: Where it is not 0, it is enough that boxes widened by this share of their size overlap.
+
+    Returns:
+        The pairs, and the detections that are left.
+    """
+    keys, places = list(outlines), list(outlines.values())
+    if buffer:
+        iou = box_iou(widen_boxes(boxes_of(found), buffer), widen_boxes(boxes_of(places), buffer))
+    else:
+        iou = overlaps(found, places, height, width)
+    pairs = match(iou, same_class([f.label for f in found], labels), 0.0 if buffer else MATCH_IOU)
+    matched = {i for i, _ in pairs}
+    left = [f for i, f in enumerate(found) if i not in matched]
+    return [Match(found[i], keys[j], float(iou[i, j])) for i, j in pairs], left

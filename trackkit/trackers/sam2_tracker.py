@@ -16,22 +16,19 @@ import numpy as np
 from trackkit.association import (
     BUFFER,
     COMEBACK_FRAMES,
-    MATCH_IOU,
     RECOVERY_S,
     SAME_IOU,
     SLIPPED_IOU,
     Track,
     Twins,
     has_come_back,
-    match,
     newcomers,
-    same_class,
     weaker,
 )
-from trackkit.geometry import box_iou, widen_boxes
+from trackkit.geometry import box_iou
 from trackkit.structures import Detections, Frame, TrackedObjects, VideoInfo
 from trackkit.trackers.backfill import fill_backwards
-from trackkit.trackers.candidates import Candidate, candidates_of, overlaps
+from trackkit.trackers.candidates import Candidate, Match, candidates_of, match_candidates
 from trackkit.trackers.features import FeatureSource
 from trackkit.trackers.outlines import Outline, boxes_of, outline_iou, visible_outlines
 from trackkit.trackers.sam2_engine import Propagation, Sam2Engine, Sam2Stages
@@ -208,6 +205,8 @@ class Sam2Tracker:
             self._propagate(held)
         assert held.features is not None
         prompts = [engine_prompt(key, each, *self._size) for key, each in starts.items()]
+        for key in set(starts).intersection(self._tracks):
+            self._engine.forget_recent(key)  # it was not what the user meant
         outlines = visible_outlines(self._engine.condition(held.features, prompts), self._clock)
         for key, each in starts.items():
             new = Track(key, each.label or "", 1.0, held.no, held.frame.time_s, given_id=each.obj_id)
@@ -246,11 +245,8 @@ class Sam2Tracker:
                 anchors[key] = f.prompt(key)
             self._see(held, track, held.rows[key].outline, detected=True)
         recovered, left = self._match(left, self._just_lost(held))
-        for f, key, _ in recovered:
-            self._tracks[key].match(f.score, 1.0)
-            anchors[key] = f.prompt(key)
         returned, left = self._match_slipped(held, left)
-        for f, key in returned:
+        for f, key, _ in (*recovered, *returned):
             self._tracks[key].match(f.score, 1.0)
             anchors[key] = f.prompt(key)
         known = {key for _, key, _ in pairs} | self._prompt(held, left, anchors)
@@ -262,22 +258,9 @@ class Sam2Tracker:
 
     def _match(
         self, found: list[Candidate], outlines: Mapping[int, Outline], buffer: float = 0.0
-    ) -> tuple[list[tuple[Candidate, int, float]], list[Candidate]]:
-        """Pair detections with objects, given where these are: the pairs with their IoU, and what is left.
-
-        With a ``buffer`` it is enough that their widened boxes overlap.
-        """
-        keys, places = list(outlines), list(outlines.values())
-        if buffer:
-            mine, theirs = boxes_of(found), boxes_of(places)
-            iou = box_iou(widen_boxes(mine, buffer), widen_boxes(theirs, buffer))
-        else:
-            iou = overlaps(found, places, *self._size)
-        allowed = same_class([f.label for f in found], [self._tracks[key].label for key in keys])
-        pairs = match(iou, allowed, 0.0 if buffer else MATCH_IOU)
-        matched = {i for i, _ in pairs}
-        left = [f for i, f in enumerate(found) if i not in matched]
-        return [(found[i], keys[j], float(iou[i, j])) for i, j in pairs], left
+    ) -> tuple[list[Match], list[Candidate]]:
+        labels = [self._tracks[key].label for key in outlines]
+        return match_candidates(found, outlines, labels, *self._size, buffer=buffer)
 
     def _just_lost(self, held: HeldFrame) -> dict[int, Outline]:
         """Objects that have gone out of sight a moment ago, and where they were last seen."""
@@ -287,29 +270,17 @@ class Sam2Tracker:
             if key not in held.rows and held.frame.time_s - track.seen_s <= RECOVERY_S
         }
 
-    def _match_slipped(
-        self, held: HeldFrame, left: list[Candidate]
-    ) -> tuple[list[tuple[Candidate, int]], list[Candidate]]:
+    def _match_slipped(self, held: HeldFrame, left: list[Candidate]) -> tuple[list[Match], list[Candidate]]:
         """Pair what is left with objects whose mask lies on another object, one that was detected."""
-        lost = [key for key, row in held.rows.items() if not row.detected]
+        lost = [key for key, row in held.rows.items() if not row.detected and key in self._detected]
         found = [row.outline for row in held.rows.values() if row.detected]
         iou = outline_iou([held.rows[key].outline for key in lost], found, *self._size).max(1, initial=0)
-        slipped = [key for key, most in zip(lost, iou, strict=True) if most >= SLIPPED_IOU]
-        places = {key: self._detected[key] for key in slipped if key in self._detected}
+        places = {k: self._detected[k] for k, most in zip(lost, iou, strict=True) if most >= SLIPPED_IOU}
         pairs, left = self._match(left, places, buffer=BUFFER)
         for _, key, _ in pairs:
             self._engine.forget_recent(key)
-            self._take_back(held, key)
-        return [(f, key) for f, key, _ in pairs], left
-
-    def _take_back(self, now: HeldFrame, key: int) -> None:
-        """Drop the rows in which an object lay on another one, back to where it slipped."""
-        for held in self._window.backwards(self._open_from, now.no + 1):
-            others = [row.outline for other, row in held.rows.items() if other != key]
-            mine = [held.rows[key].outline] if key in held.rows else []
-            if outline_iou(mine, others, *self._size).max(initial=0) < SLIPPED_IOU:
-                return
-            del held.rows[key]
+            self._window.forget_overlapping(key, self._open_from, SLIPPED_IOU, self._size)
+        return pairs, left
 
     # Births ---------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from trackkit.association import Track
 from trackkit.structures import Frame, TrackedObjects
-from trackkit.trackers.outlines import Outline, boxes_of
+from trackkit.trackers.outlines import Outline, boxes_of, outline_iou
 from trackkit.trackers.sam2_model import FrameFeatures
 
 
@@ -76,6 +76,22 @@ class Window:
         for held in self._frames:
             if held.no >= first_no:
                 held.rows.pop(key, None)
+
+    def forget_overlapping(self, key: int, first_no: int, iou: float, size: tuple[int, int]) -> None:
+        """Take back the newest rows of an object in which its mask lies on another one with this IoU or more.
+
+        Args:
+            key: The object.
+            first_no: Older frames stay as they are.
+            iou: 0 to 1.
+            size: Height and width of the frames.
+        """
+        for held in reversed(self._frames):
+            others = [row.outline for other, row in held.rows.items() if other != key]
+            mine = [held.rows[key].outline] if key in held.rows else []
+            if held.no < first_no or outline_iou(mine, others, *size).max(initial=0) < iou:
+                return
+            del held.rows[key]
 
     def rename(self, key: int, track: Track) -> None:
         """Give the rows of object ``key`` to another one, where that has none of its own."""
