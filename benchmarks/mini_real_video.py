@@ -35,6 +35,8 @@ def main() -> None:
     parser.add_argument("--output-dir", type=Path, help="annotated videos go there")
     parser.add_argument("--write", action="store_true", help="put the tables into RESULTS.md")
     options = parser.parse_args()
+    if options.output_dir is not None:
+        options.output_dir.mkdir(parents=True, exist_ok=True)
     rows = [
         *cups(options.folder / "02_cups.mp4", options.output_dir),
         *blocks(options.folder / "03_blocks.mp4"),
