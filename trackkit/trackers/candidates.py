@@ -63,7 +63,7 @@ def overlaps(
     masks = [c.outline for c in candidates if c.outline is not None]
     if masks:
         return outline_iou(masks, outlines, height, width)
-    return box_iou(np.array([c.xyxy for c in candidates], np.float32).reshape(-1, 4), boxes_of(outlines))
+    return box_iou(boxes_of(candidates), boxes_of(outlines))
 
 
 class Match(NamedTuple):
