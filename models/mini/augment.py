@@ -115,8 +115,10 @@ def _along(rng: Rng, shape: tuple[int, ...], period: float, angle: float | None 
 def _print(rng: Rng, out: Floats, ids: Image) -> Floats:
     """A letter on each larger object: pale or dark, or in the object's colour on a pale label."""
     for k in range(1, int(ids.max()) + 1):
-        letter, tone = chr(int(rng.integers(ord("A"), ord("Z") + 1))), rng.uniform(190, 255)
-        labelled, dark, size = rng.random() < 0.5, rng.random() < 0.3, rng.uniform(0.35, 0.6)
+        # All drawn before it is known whether the object is large enough in this frame of the clip.
+        letter, size = chr(int(rng.integers(ord("A"), ord("Z") + 1))), rng.uniform(0.35, 0.6)
+        labelled = rng.random() < 0.5
+        tone = rng.uniform(0, 60) if rng.random() < 0.3 else rng.uniform(190, 255)
         mask = ids == k
         if mask.sum() < SMALLEST_PRINT:
             continue
@@ -127,7 +129,7 @@ def _print(rng: Rng, out: Floats, ids: Image) -> Floats:
         corner = int(x - 0.35 * side), int(y + 0.4 * side)
         cv2.putText(layer, letter, corner, 0, side / 25, 255, max(1, int(side / 8)), cv2.LINE_AA)
         own = np.median(out[mask], 0).astype(np.float32)
-        pale = np.full_like(out, rng.uniform(0, 60) if dark else tone)
+        pale = np.full_like(out, tone)
         inside = mask.astype(np.float32)
         if labelled:
             label = np.zeros(ids.shape, np.float32)

@@ -49,15 +49,15 @@ ALIASES = {
     **{"thing": THING, "things": THING},
     **{synonym: color for color in COLORS for synonym in NAMED_COLORS[color].synonyms},
 }
-IMAGE_SIZE = 192
+IMAGE_SIZE = 256
 MAX_TEXT_LEN = 64
 DIM, EMBED_DIM, QUERIES = 64, 24, 32
 
 # Training sees crops of these sizes (height, width), about PIXELS in a batch.
-CROPS = [(128, 128), (160, 160), (160, 192), (192, 192), (192, 256)]
-CROP_SHARES = [0.2, 0.35, 0.2, 0.15, 0.1]
+CROPS = [(192, 192), (192, 256), (256, 256), (256, 320)]
+CROP_SHARES = [0.3, 0.25, 0.2, 0.25]
 PIXELS = 16 * 160 * 160
-LOG_ZOOM = (-0.15, 0.75)  # from a little smaller to twice as large
+LOG_ZOOM = (-0.3, 0.7)  # from three quarters to twice as large
 MOST_PHRASES = 15  # with three absent ones they fit into MAX_TEXT_LEN
 MOSAICS = 0.25  # share of the images that are put together of four
 

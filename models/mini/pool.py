@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from trackkit.datasets import make_natural_scene, render_frame
 
-HEIGHT, WIDTH = 192, 256
+HEIGHT, WIDTH = 240, 320
 CLIP_FRAMES = 8
 SCENE_FRAMES = 60
 THINGS = 0.25

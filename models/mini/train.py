@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from detector import DetectorTrainer
-from pool import Pool
+from pool import TRAIN_SEED, Pool
 from torch import Tensor
 from tracker import TrackerTrainer
 
@@ -53,7 +53,7 @@ def main() -> None:
         "--clips",
         type=int,
         default=1800,
-        help="clips in the pool, 1.6 MB each (default: %(default)s)",
+        help="clips in the pool, 2.5 MB each (default: %(default)s)",
     )
     parser.add_argument(
         "--start", type=Path, help="a mini model to begin with: folder (detector) or .pt (tracker)"
@@ -64,14 +64,14 @@ def main() -> None:
     )
     parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="another one renders other clips")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     for option, value in MALLOC.items():
         ctypes.CDLL(None).mallopt(option, value)
     options.output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
-    pool = Pool.open(options.pool, options.clips)
+    pool = Pool.open(options.pool, options.clips, TRAIN_SEED * (1 + options.seed))
     for name in [options.only] if options.only else TRAINERS:
         torch.manual_seed(options.seed)
         train(TRAINERS[name](pool, torch.device(options.device), options.start), options)

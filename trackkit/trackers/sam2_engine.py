@@ -25,8 +25,9 @@ from trackkit.trackers.memory import MemoryBank, ObjectMemory, Observation, Reca
 from trackkit.trackers.preprocess import Resizer, preprocess
 from trackkit.trackers.prompting import Answer, decode_prompts, refine
 from trackkit.trackers.propagation import Propagation
+from trackkit.trackers.regions import keep_large_regions
 from trackkit.trackers.sam2_model import FrameFeatures, SAM2Base, Sam2Stages, build_sam2_model
-from trackkit.trackers.sam2_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt
+from trackkit.trackers.sam2_prompts import BoxPrompt, MaskPrompt, PointPrompt, Prompt, check_prompts
 from trackkit.trackers.samurai import SamuraiSelector
 
 __all__ = [
@@ -65,6 +66,8 @@ class Sam2Engine:
         bank_device: Where memories are kept, by default on the model's device; from elsewhere they are
             brought there batch by batch.
         resizer: ``"pil"`` equals the package bit for bit, ``"device"`` resizes on the model's device.
+        min_region: Regions of a mask below this share of its largest one are dropped, before the mask is
+            remembered; one that was given stays as it is. 0 keeps all, as the package does.
 
     Not taken over from the package: tracking backwards, and filling of small holes (its CUDA extension is not
     on PyPI).
@@ -83,12 +86,14 @@ class Sam2Engine:
         max_batch: int = 32,
         bank_device: torch.device | str | None = None,
         resizer: Resizer = "pil",
+        min_region: float = 0.0,
     ) -> None:
         self._stages = model if isinstance(model, Sam2Stages) else Sam2Stages(model)
         self._video_size = video_size
         self._attention = attention
         self._max_batch = max_batch
         self._resizer: Resizer = resizer
+        self._min_region = min_region
         self._device = self._stages.device
         self._selector = self._make_selector(memory, capacity)
         base = self._stages.model
@@ -193,7 +198,10 @@ class Sam2Engine:
         Raises:
             ValueError: Not the current frame, two prompts for one object, or a mask of another size.
         """
-        self._check_prompts(features, prompts)
+        if features is not self._current:
+            msg = "these are not the features of the current frame: call propagate(features) with them first"
+            raise ValueError(msg)
+        check_prompts(prompts, self._video_size)
         groups: dict[int, list[Prompt]] = defaultdict(list)
         for prompt in prompts:  # prompts of one kind go through the decoder together
             groups[prompt.num_points].append(prompt)
@@ -233,6 +241,7 @@ class Sam2Engine:
             candidates = stages.decode(fused, features.high_res)
             choice, motion = self._selector.choose(rows, candidates.masks, candidates.ious.float())
             masks, ious, pointers = stages.pick(candidates, choice)
+            masks = self._tidy(masks)
             maps = stages.remember(features.top, masks, candidates.scores, prompted=False)
         self._bank.write(rows, map_slots, pointer_slots, maps, pointers)
         scores, ious = candidates.scores.float().flatten(), ious.float()
@@ -326,21 +335,6 @@ class Sam2Engine:
 
     # Prompts --------------------------------------------------------------------------------------
 
-    def _check_prompts(self, features: FrameFeatures, prompts: Sequence[Prompt]) -> None:
-        if features is not self._current:
-            msg = "these are not the features of the current frame: call propagate(features) with them first"
-            raise ValueError(msg)
-        ids = [prompt.obj_id for prompt in prompts]
-        if len(set(ids)) < len(ids):
-            msg = f"prompts for objects {ids}: expected at most one per object and frame"
-            raise ValueError(msg)
-        for prompt in prompts:
-            if isinstance(prompt, MaskPrompt) and prompt.mask.shape != self._video_size:
-                msg = (
-                    f"mask has shape {prompt.mask.shape}, expected {self._video_size}, the size of the video"
-                )
-                raise ValueError(msg)
-
     def _start(self, prompts: Sequence[Prompt], features: FrameFeatures) -> Propagation:
         """Make the current frame, seen without memory, a conditioning frame; all prompts are of one kind."""
         with self._stages.autocast():
@@ -360,6 +354,7 @@ class Sam2Engine:
     def _anchor(self, prompts: Sequence[Prompt], features: FrameFeatures, answer: Answer) -> Propagation:
         """Make the current frame a conditioning frame of the objects that were prompted."""
         masks, ious, pointers, scores = answer
+        masks = self._tidy(masks) if prompts[0].num_points else masks
         with self._stages.autocast():
             maps = self._stages.remember(features.top, masks, scores, prompted=True)
         slots = self._upload([self._conditioning_slot(prompt.obj_id) for prompt in prompts])
@@ -378,6 +373,9 @@ class Sam2Engine:
         return memory.row, self._bank.conditioning_slot(memory, self._now)
 
     # Small parts ----------------------------------------------------------------------------------
+
+    def _tidy(self, masks: Tensor) -> Tensor:
+        return keep_large_regions(masks, self._min_region) if self._min_region else masks
 
     def _batches(self, items: list[T]) -> Iterator[list[T]]:
         """At most ``max_batch`` at a time."""

@@ -114,3 +114,19 @@ def engine_prompt(key: int, given: object_prompts.Prompt, height: int, width: in
         points[:0] = [(x, y) for x, y in box.reshape(2, 2).tolist()]
         labels[:0] = [_TOP_LEFT, _BOTTOM_RIGHT]
     return PointPrompt(key, np.array(points, np.float32), np.array(labels, np.int32))
+
+
+def check_prompts(prompts: Sequence[Prompt], video_size: tuple[int, int]) -> None:
+    """Check that they can be given together, on one frame of this ``(height, width)``.
+
+    Raises:
+        ValueError: Two prompts for one object, or a mask of another size.
+    """
+    ids = [prompt.obj_id for prompt in prompts]
+    if len(set(ids)) < len(ids):
+        msg = f"prompts for objects {ids}: expected at most one per object and frame"
+        raise ValueError(msg)
+    for prompt in prompts:
+        if isinstance(prompt, MaskPrompt) and prompt.mask.shape != video_size:
+            msg = f"mask has shape {prompt.mask.shape}, expected {video_size}, the size of the video"
+            raise ValueError(msg)

@@ -361,6 +361,7 @@ class Sam2Tracker:
             self._stages,
             self._size,
             memory=self._config.memory,
+            min_region=self._config.min_region,
             capacity=capacity,
             resizer="device" if self._stages.device.type == "cuda" else "pil",
             **self._sparing,
