@@ -42,6 +42,7 @@ def test_the_hash_follows_what_decides_the_result() -> None:
         ({"patience_s": float("inf")}, "patience_s is inf"),
         ({"max_objects": 0}, "max_objects is 0"),
         ({"reanchor": "yes"}, "reanchor is 'yes'"),
+        ({"min_pred_iou": -0.1}, "min_pred_iou is -0.1: expected a number from 0 to 1"),
         ({"min_region": 50}, "min_region is 50: expected a number from 0 to 1"),
         ({"compile": 1}, "compile is 1"),
         ({"scene_cuts": None}, "scene_cuts is None"),

@@ -41,6 +41,13 @@ def test_nothing_is_visible_where_all_are_absent() -> None:
     assert visible_outlines(tracked.select([]), StageClock()) == {}
 
 
+def test_what_the_model_expects_little_of_is_not_visible() -> None:
+    tracked = propagation((20, 20))  # predicted IoUs from 1 to 2
+    seen = visible_outlines(tracked, StageClock(), min_pred_iou=1.5)
+    assert seen
+    assert set(seen) == {k for k in visible_outlines(tracked, StageClock()) if tracked.ious[k] >= 1.5}
+
+
 def test_masks_of_a_detector() -> None:
     masks = np.zeros((3, 9, 7), bool)
     masks[0, 2:5, 1:4] = masks[2, :, :] = True

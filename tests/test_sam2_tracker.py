@@ -329,7 +329,8 @@ def test_an_object_is_followed_back_only_until_it_becomes_another(
     engine = Sam2Engine(trained, (128, 128))
     source = FeatureSource(engine, 4)
     born = {2: (Track(2, "thing", 0.8, 5, 0.2), BoxPrompt(2, [48, 24, 80, 56]))}
-    fill_backwards(engine, born, source.get(frames[5].frame), frames[4::-1], source, 4, StageClock())
+    config = TrackConfig("thing", detector="color")
+    fill_backwards(engine, born, source.get(frames[5].frame), frames[4::-1], source, config, StageClock())
     assert [held.no for held in frames if 2 in held.rows] == list(range(first, 5))
     assert {held.rows[2].score for held in frames[first:5]} == {0.8}
 

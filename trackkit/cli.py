@@ -170,6 +170,7 @@ def _add_track_options(parser: argparse.ArgumentParser) -> None:
         ("--batch-size", int, "frames the models take at once"),
         ("--memory", MEMORIES, "what SAM 2 remembers of an object"),
         ("--min-region", float, "drop regions of a mask below this share of its largest one, 0 to 1"),
+        ("--min-pred-iou", float, "an object is out of sight where SAM 2 predicts a lower IoU for its mask"),
         ("--patience-s", float, "seconds for which SAM 2 remembers an object that is out of sight"),
         ("--max-objects", int, "objects that SAM 2 follows at once"),
         ("--compile", bool, "compile SAM 2: slow to start, then faster"),

@@ -31,7 +31,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "box_threshold": 0.24,  # few weights are seldom sure
         "text_threshold": 0.2,
         "reanchor": True,
-        "min_region": 0.5,
+        "min_region": 1.0,
+        "min_pred_iou": 0.2,
     },
 }
 
@@ -61,6 +62,7 @@ class TrackConfig:
         reanchor: Prompt an object anew from the detector where its mask has drifted off the detections.
         min_region: Regions of a mask of SAM 2 below this share of its largest one are dropped: specks far
             from the object. 0 keeps all.
+        min_pred_iou: Where SAM 2 predicts a lower IoU for the mask of an object, the object is out of sight.
         patience_s: Seconds for which an object out of sight is remembered; seen again later, it is a new one.
         max_objects: Objects that are followed at once, those out of sight included.
         scene_cuts: End all objects where a new scene begins.
@@ -86,6 +88,7 @@ class TrackConfig:
     compile: bool = False
     reanchor: bool = False
     min_region: float = 0.0
+    min_pred_iou: float = 0.0
     patience_s: float = 10.0
     max_objects: int = 100
     scene_cuts: bool = True
@@ -100,7 +103,7 @@ class TrackConfig:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 msg = f"{name} is {value!r}: expected a whole number from 1 up"
                 raise ConfigError(msg)
-        for name in ("box_threshold", "text_threshold", "min_region"):
+        for name in ("box_threshold", "text_threshold", "min_region", "min_pred_iou"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= 1:
                 msg = f"{name} is {value!r}: expected a number from 0 to 1"

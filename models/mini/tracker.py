@@ -162,11 +162,8 @@ class TrackerTrainer:
                 continue
             box = np.array([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]])
             points.append(box + rng.normal(0, 0.05, (2, 2)) * (box[1] - box[0]))
-        coordinates = (
-            torch.tensor(np.array(points), dtype=torch.float32) * self.size / torch.tensor([width, height])
-        )
-        labels = torch.tensor([[2, 3] if kind == "box" else [1]] * len(masks), dtype=torch.int32)
-        return {"point_coords": coordinates.to(self.device), "point_labels": labels.to(self.device)}, None
+        labels = np.array([[2, 3] if kind == "box" else [1]] * len(masks))
+        return self._points(np.array(points), labels, width, height), None
 
     def _clicks(self, rng: Rng, low: Tensor, masks: Tensor) -> dict[str, Tensor]:
         """One to three clicks of each object on what is wrong with its mask, well inside of the error."""
@@ -182,6 +179,12 @@ class TrackerTrainer:
             picked = rng.choice(depth.size, n, p=depth / depth.sum())
             points[i] = np.stack([picked % width, picked // width], 1) + 0.5
             labels[i] = mask.ravel()[picked]
+        return self._points(points, labels, width, height)
+
+    def _points(
+        self, points: npt.NDArray[np.float64], labels: npt.NDArray[np.int64], width: int, height: int
+    ) -> dict[str, Tensor]:
+        """Points ``(N, P, 2)`` in such a frame and their labels ``(N, P)``, as the model takes them."""
         coordinates = torch.from_numpy(points).float() * self.size / torch.tensor([width, height])
         return {
             "point_coords": coordinates.to(self.device),

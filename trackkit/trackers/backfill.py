@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from trackkit.association import Track, newcomers
 from trackkit.clock import StageClock
@@ -12,6 +13,9 @@ from trackkit.trackers.sam2_engine import FrameFeatures, Sam2Engine
 from trackkit.trackers.sam2_prompts import Prompt
 from trackkit.trackers.window import HeldFrame, Row
 
+if TYPE_CHECKING:
+    from trackkit.config import TrackConfig
+
 
 def fill_backwards(
     engine: Sam2Engine,
@@ -19,7 +23,7 @@ def fill_backwards(
     features: FrameFeatures,
     frames: Sequence[HeldFrame],
     source: FeatureSource,
-    batch_size: int,
+    config: TrackConfig,
     clock: StageClock,
 ) -> None:
     """Add the objects to earlier frames, each until it cannot be seen or becomes one that is there already.
@@ -29,16 +33,16 @@ def fill_backwards(
         born: Key of each object to itself and the prompt that it was born from, best first.
         features: Of the frame of birth.
         frames: Before the frame of birth, newest first; rows are added to them.
-        source: Encodes frames whose features were dropped, ``batch_size`` at a time.
-        batch_size: See ``source``.
+        source: Encodes frames whose features were dropped, ``config.batch_size`` at a time.
+        config: See ``source``; and ``min_pred_iou``.
         clock: Books the encoding of masks.
     """
     engine.propagate(features)
     engine.condition(features, [prompt for _, prompt in born.values()])
-    for start in range(0, len(frames), batch_size):
-        batch = frames[start : start + batch_size]
+    for start in range(0, len(frames), config.batch_size):
+        batch = frames[start : start + config.batch_size]
         for held, held_features in zip(batch, source.get_held(batch), strict=True):
-            outlines = visible_outlines(engine.propagate(held_features), clock)
+            outlines = visible_outlines(engine.propagate(held_features), clock, config.min_pred_iou)
             tracks = {key: track for key, (track, _) in born.items() if key in outlines}
             still_there = _apart(held, outlines, tracks)
             for key in still_there:

@@ -55,15 +55,20 @@ def outlines_of(masks: BinaryMasks, bounds: Bounds | None = None) -> list[Outlin
     return [Outline(*o) if o[2] else None for o in zip(rles, xyxy, areas, strict=True)]
 
 
-def visible_outlines(propagation: Propagation, clock: StageClock) -> dict[int, Outline]:
-    """Outlines of the objects that can be seen: objectness above 0, and a mask that is not empty."""
+def visible_outlines(
+    propagation: Propagation, clock: StageClock, min_pred_iou: float = 0.0
+) -> dict[int, Outline]:
+    """Outlines of the objects that can be seen.
+
+    Their objectness is above 0, their mask not empty, its predicted IoU at least ``min_pred_iou``.
+    """
     with torch.inference_mode():
         inside = propagation.low_res[:, 0] > 0
         side = inside.shape[-1]
         numbers = torch.stack([propagation.obj_scores, propagation.ious], 1)
         found = torch.cat([numbers, inside.any(1), inside.any(2)], 1).cpu().numpy()  # one copy to the host
     scores, ious, facts = found[:, 0], found[:, 1], found[:, 2:] > 0
-    visible = np.flatnonzero((scores > 0) & facts.any(1))
+    visible = np.flatnonzero((scores > 0) & (ious >= min_pred_iou) & facts.any(1))
     if not len(visible):
         return {}
     keys = [propagation.obj_ids[i] for i in visible]

@@ -53,8 +53,9 @@ class Sam2Tracker:
 
     The thresholds are those of :mod:`trackkit.association`.
 
-    - **Visible** is an object whose objectness logit is above 0 and whose mask is not empty; only then has it
-      a row. One that is out of sight is remembered for ``config.patience_s`` and comes back under its id.
+    - **Visible** is an object whose objectness logit is above 0 and whose mask is not empty, with a predicted
+      IoU of at least ``config.min_pred_iou``; only then has it a row. One that is out of sight is remembered
+      for ``config.patience_s`` and comes back under its id.
     - **Matching** is by IoU, of masks where the detector gives them, else of the boxes of the masks, within
       each class. A match refreshes the score. With ``config.reanchor``, an object is prompted anew with its
       detection, and keeps its memory, when the IoU was below ``DRIFT_IOU`` in ``DRIFT_RUNS`` matches in a
@@ -182,7 +183,7 @@ class Sam2Tracker:
         now, known = held.frame.time_s, self._given_keys()
         clicks = {known[p.obj_id]: p for p in given if p.is_correction and p.obj_id in known}
         prompts = [engine_prompt(key, each, *self._size) for key, each in clicks.items()]
-        for key, outline in visible_outlines(self._propagate(held, prompts), self._clock).items():
+        for key, outline in self._visible(self._propagate(held, prompts)).items():
             self._see(held, self._tracks[key], outline, detected=key in clicks)
         for key, track in list(self._tracks.items()):
             if now - track.seen_s > self._config.patience_s:
@@ -229,6 +230,9 @@ class Sam2Tracker:
         held.rows[track.key] = Row(track, outline, track.score, detected)
         if detected:
             self._detected[track.key] = outline
+
+    def _visible(self, propagation: Propagation) -> dict[int, Outline]:
+        return visible_outlines(propagation, self._clock, self._config.min_pred_iou)
 
     def _propagate(self, held: HeldFrame, clicks: Sequence[Prompt] = ()) -> Propagation:
         held.features = self._source.get(held.frame)
@@ -298,7 +302,7 @@ class Sam2Tracker:
             self._propagate(held)
         assert held.features is not None
         prompted = self._engine.condition(held.features, [*anchors.values(), *prompts.values()])
-        outlines = visible_outlines(prompted, self._clock)
+        outlines = self._visible(prompted)
         before = self._window.backwards(self._open_from, held.no)[:1]
         returned = {key for key in anchors if before and key not in before[0].rows}
         for key in anchors:
@@ -349,10 +353,8 @@ class Sam2Tracker:
         frames = self._window.backwards(self._open_from, held.no)
         if born and frames:
             assert held.features is not None
-            batch_size, clock = self._config.batch_size, self._clock
-            fill_backwards(
-                self._new_engine(len(born)), born, held.features, frames, self._source, batch_size, clock
-            )
+            engine = self._new_engine(len(born))
+            fill_backwards(engine, born, held.features, frames, self._source, self._config, self._clock)
 
     # Small parts ----------------------------------------------------------------------------------
 
