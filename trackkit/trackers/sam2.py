@@ -23,8 +23,8 @@ class Sam2TrackerModel:
 
     Args:
         stages: The model, shared by all videos.
-        config: ``memory``, ``reanchor``, ``patience_s``, ``max_objects``, ``scene_cuts``, ``max_frames`` and
-            ``batch_size`` are those of the tracker.
+        config: ``memory``, ``reanchor``, ``min_region``, ``min_pred_iou``, ``patience_s``, ``max_objects``,
+            ``scene_cuts``, ``max_frames`` and ``batch_size`` are those of the tracker.
     """
 
     def __init__(self, stages: Sam2Stages, config: TrackConfig) -> None:
