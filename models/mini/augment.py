@@ -16,7 +16,7 @@ Rng = np.random.Generator
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-CLOTHS, GRIDS, PRINTS = 0.3, 0.15, 0.25  # shares of the images that get one
+CLOTHS, GRIDS, SIDES, SHADES, PRINTS = 0.3, 0.15, 0.25, 0.35, 0.25  # shares of the images that get them
 SMALLEST_CLOTH = 0.25  # share of the image
 SMALLEST_PRINT = 150  # pixels of an object
 
@@ -32,7 +32,7 @@ def photograph(rng: Rng, image: Image) -> Image:
 
 
 def redecorate(rng: Rng, image: Image, ids: Image) -> Image:
-    """A coloured cloth or a grid behind the objects, prints on them.
+    """A coloured cloth or a grid behind the objects; side faces, the shading of round things, prints.
 
     Args:
         rng: Where from.
@@ -40,9 +40,9 @@ def redecorate(rng: Rng, image: Image, ids: Image) -> Image:
         ids: ``(H, W)``: 0 in the background.
     """
     # Drawn in any case, so that what one frame of a clip lacks does not change the others.
-    seeds = rng.integers(2**31, size=3)
-    wanted = rng.random(3) < (CLOTHS, GRIDS, PRINTS)
-    cloth, grid, prints = (np.random.default_rng(seed) for seed in seeds)
+    seeds = rng.integers(2**31, size=5)
+    wanted = rng.random(5) < (CLOTHS, GRIDS, SIDES, SHADES, PRINTS)
+    cloth, grid, sides, shades, prints = (np.random.default_rng(seed) for seed in seeds)
     if not wanted.any():
         return image
     out = image.astype(np.float32)
@@ -52,6 +52,10 @@ def redecorate(rng: Rng, image: Image, ids: Image) -> Image:
     if wanted[1]:
         out = _draw_grid(grid, out, behind)
     if wanted[2]:
+        out = _add_sides(sides, out, ids)
+    if wanted[3]:
+        out = _shade_round(shades, out, ids)
+    if wanted[4]:
         out = _print(prints, out, ids)
     return out.clip(0, 255).astype(np.uint8)
 
@@ -110,6 +114,46 @@ def _along(rng: Rng, shape: tuple[int, ...], period: float, angle: float | None 
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     phase = (x * math.cos(angle) + y * math.sin(angle)) * 2 * math.pi / period + rng.uniform(0, 2 * math.pi)
     return np.asarray(phase, np.float32)
+
+
+def _add_sides(rng: Rng, out: Floats, ids: Image) -> Floats:
+    """Side faces or shadows of the objects, all to one side: wood, grey or dark, but of no vivid colour."""
+    angle, depth = rng.uniform(0, 2 * math.pi), rng.uniform(0.1, 0.4)
+    wood = np.array(colorsys.hsv_to_rgb(rng.uniform(0.06, 0.12), rng.uniform(0, 0.45), rng.uniform(0.1, 0.8)))
+    background = ids == 0
+    for k in range(1, int(ids.max()) + 1):
+        light = rng.uniform(0.8, 1.1)
+        mask = (ids == k).astype(np.uint8)
+        reach = int(depth * math.sqrt(mask.sum()))
+        if reach < 2:
+            continue
+        line = np.zeros((2 * reach + 1, 2 * reach + 1), np.uint8)
+        end = reach + round(reach * math.cos(angle)), reach + round(reach * math.sin(angle))
+        cv2.line(line, (reach, reach), end, 1)
+        side = (cv2.dilate(mask, line) > 0) & background
+        soft = cv2.GaussianBlur(side.astype(np.float32), (0, 0), 0.7) * background
+        out = _blend(out, np.broadcast_to((255 * light * wood).astype(np.float32), out.shape), soft)
+    return out
+
+
+def _shade_round(rng: Rng, out: Floats, ids: Image) -> Floats:
+    """Objects as round as a cup: darker to both sides, with a reflection and a few lines around them."""
+    out = out.copy()
+    for k in range(1, int(ids.max()) + 1):
+        turn, dark, middle = rng.normal(0, 0.3), rng.uniform(0.1, 0.6), rng.uniform(-0.4, 0.4)
+        shine, place, bend = rng.uniform(0, 0.5), rng.uniform(-0.5, 0.5), rng.uniform(-0.3, 0.3)
+        lines, tones = rng.uniform(-1, 1, rng.integers(5)), rng.choice([0.7, 0.85, 1.2, 2.5], 5)
+        rows, columns = np.nonzero(ids == k)
+        if len(rows) < SMALLEST_PRINT:
+            continue
+        y, x = rows - rows.mean(), columns - columns.mean()
+        across, along = x * math.cos(turn) + y * math.sin(turn), y * math.cos(turn) - x * math.sin(turn)
+        u, v = across / abs(across).max(), along / abs(along).max()
+        light = 1 - dark * (u - middle) ** 2 + shine * np.exp(-(((u - place) / 0.12) ** 2))
+        for line, tone in zip(lines, tones, strict=False):
+            light = np.where(abs(v + bend * u**2 - line) < 0.04, light * tone, light)
+        out[rows, columns] *= light[:, None].astype(np.float32)
+    return out
 
 
 def _print(rng: Rng, out: Floats, ids: Image) -> Floats:

@@ -54,8 +54,8 @@ MAX_TEXT_LEN = 64
 DIM, EMBED_DIM, QUERIES = 64, 24, 32
 
 # Training sees crops of these sizes (height, width), about PIXELS in a batch.
-CROPS = [(192, 192), (192, 256), (256, 256), (256, 320)]
-CROP_SHARES = [0.3, 0.25, 0.2, 0.25]
+CROPS = [(192, 192), (192, 256), (192, 320), (256, 256), (256, 320), (256, 448)]
+CROP_SHARES = [0.2, 0.15, 0.15, 0.15, 0.2, 0.15]
 PIXELS = 16 * 160 * 160
 LOG_ZOOM = (-0.3, 0.7)  # from three quarters to twice as large
 MOST_PHRASES = 15  # with three absent ones they fit into MAX_TEXT_LEN
