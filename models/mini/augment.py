@@ -16,7 +16,7 @@ Rng = np.random.Generator
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-CLOTHS, GRIDS, SIDES, SHADES, PRINTS = 0.3, 0.15, 0.25, 0.35, 0.25  # shares of the images that get them
+CLOTHS, GRIDS, SIDES, SHADES, PRINTS = 0.4, 0.15, 0.25, 0.35, 0.25  # shares of the images that get them
 SMALLEST_CLOTH = 0.25  # share of the image
 SMALLEST_PRINT = 150  # pixels of an object
 
@@ -48,7 +48,7 @@ def redecorate(rng: Rng, image: Image, ids: Image) -> Image:
     out = image.astype(np.float32)
     behind = cv2.GaussianBlur((ids == 0).astype(np.float32), (0, 0), 0.7)
     if wanted[0]:
-        out = _hang_cloth(cloth, out, behind)
+        out = _hang_cloth(cloth, out, behind, ids)
     if wanted[1]:
         out = _draw_grid(grid, out, behind)
     if wanted[2]:
@@ -64,13 +64,21 @@ def _blend(out: Floats, other: Floats, alpha: Floats) -> Floats:
     return out + (other - out) * alpha[..., None]
 
 
-def _hang_cloth(rng: Rng, out: Floats, behind: Floats) -> Floats:
-    """A large region of one vivid colour, with folds and the texture of what was there."""
+def _hang_cloth(rng: Rng, out: Floats, behind: Floats, ids: Image) -> Floats:
+    """A large region of one vivid colour, with folds, a knit, and the texture of what was there."""
     region = _large_region(rng, behind.shape)
-    color = 255 * np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.3, 0.95), rng.uniform(0.3, 0.9)))
+    hue, saturation, value = rng.random(), rng.uniform(0.3, 0.95), rng.uniform(0.3, 0.9)
+    is_alike, apart = rng.random() < 0.5, rng.choice([-1, 1]) * rng.uniform(0.03, 0.12)
+    if is_alike and (ids == 1).any():  # the neighbouring colour of an object in front of it is hardest
+        hue = (colorsys.rgb_to_hsv(*np.median(out[ids == 1], 0) / 255)[0] + apart) % 1
+    color = 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, value))
     light = out.mean(2) / max(float(out.mean()), 1.0)
     light = (light.clip(0.4, 1.8) - 1) * np.float32(rng.uniform(0, 0.8)) + 1
-    light *= 1 + np.float32(rng.uniform(0, 0.35)) * np.sin(_along(rng, behind.shape, rng.uniform(3, 40)))
+    folds, angle = rng.uniform(3, 40), rng.uniform(0, math.pi)
+    light *= 1 + np.float32(rng.uniform(0, 0.35)) * np.sin(_along(rng, behind.shape, folds, angle))
+    if rng.random() < 0.4:
+        knit = _along(rng, behind.shape, rng.uniform(3, 10), angle + math.pi / 2)
+        light *= 1 + np.float32(rng.uniform(0, 0.35)) * np.sin(knit)
     cloth = light[..., None] * color.astype(np.float32)
     soft = cv2.GaussianBlur(region.astype(np.float32), (0, 0), 0.8)
     return _blend(out, cloth, soft * behind * np.float32(rng.uniform(0.6, 1)))
