@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trackkit.trackers.regions import NOTHING
+
 # Pixels that are upsampled at a time (float32: 4 bytes each, and about as much again within the kernel).
 _PIXELS_PER_CHUNK = 2**25
 
@@ -82,14 +84,14 @@ class Propagation:
         They take 4 bytes for each object and pixel; :meth:`masks` is made for many objects.
 
         Args:
-            non_overlap: Give each pixel to the object with the highest logit; the others are at most -10
-                there.
+            non_overlap: Give each pixel to the object with the highest logit; the others are at most
+                ``NOTHING`` there.
         """
         logits = self._upsampled(self.low_res)
         if non_overlap and len(self) > 1:
             owner = logits.argmax(0, keepdim=True)
             index = torch.arange(len(self), device=logits.device)[:, None, None, None]
-            logits = torch.where(owner == index, logits, logits.clamp(max=-10.0))
+            logits = torch.where(owner == index, logits, logits.clamp(max=NOTHING))
         return logits
 
     @torch.inference_mode()
