@@ -16,7 +16,7 @@ Rng = np.random.Generator
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-CLOTHS, GRIDS, SIDES, SHADES, PRINTS = 0.4, 0.15, 0.25, 0.35, 0.25  # shares of the images that get them
+CLOTHS, GRIDS, SIDES, SHADES, PRINTS = 0.5, 0.15, 0.25, 0.35, 0.25  # shares of the images that get them
 SMALLEST_CLOTH = 0.25  # share of the image
 SMALLEST_PRINT = 150  # pixels of an object
 
@@ -68,9 +68,11 @@ def _hang_cloth(rng: Rng, out: Floats, behind: Floats, ids: Image) -> Floats:
     """A large region of one vivid colour, with folds, a knit, and the texture of what was there."""
     region = _large_region(rng, behind.shape)
     hue, saturation, value = rng.random(), rng.uniform(0.3, 0.95), rng.uniform(0.3, 0.9)
-    is_alike, apart = rng.random() < 0.5, rng.choice([-1, 1]) * rng.uniform(0.03, 0.12)
-    if is_alike and (ids == 1).any():  # the neighbouring colour of an object in front of it is hardest
-        hue = (colorsys.rgb_to_hsv(*np.median(out[ids == 1], 0) / 255)[0] + apart) % 1
+    apart, place = rng.choice([-1, 1]) * rng.uniform(0.03, 0.12), rng.random()
+    if rng.random() < 0.7 and ids.any():  # the neighbouring colour of an object in front of it is hardest
+        own = out[ids == round(1 + place * (int(ids.max()) - 1))]
+        if len(own):
+            hue = (colorsys.rgb_to_hsv(*np.median(own, 0) / 255)[0] + apart) % 1
     color = 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, value))
     light = out.mean(2) / max(float(out.mean()), 1.0)
     light = (light.clip(0.4, 1.8) - 1) * np.float32(rng.uniform(0, 0.8)) + 1
