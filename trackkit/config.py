@@ -28,7 +28,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "detector_model": "mini",
         "tracker": "sam2",
         "sam_type": "mini",
-        "box_threshold": 0.24,  # few weights are seldom sure
+        "box_threshold": 0.26,  # few weights are seldom sure
         "text_threshold": 0.2,
         "reanchor": True,
         "min_region": 1.0,
