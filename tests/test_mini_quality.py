@@ -102,18 +102,18 @@ def cups(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_real_cups_keep_their_ids(cups: Path) -> None:
-    """Two of the three, so far: trained on synthetic video, the detector is not sure enough of the third."""
+    """Of the 60 frames, the cups are shuffled in the last ten."""
     tracks = tk.track_video(cups, tk.TrackConfig.from_preset("mini", "red object")).tracks
     lengths = tracks["obj_id"].value_counts()
-    assert (lengths.iloc[:2] >= 54).all(), lengths
+    assert (lengths.iloc[:3] >= 50).all(), lengths
     assert (lengths.iloc[3:] < 10).all(), lengths
-    # They are cups, and not the same one: different regions of the colour detector, where it can tell.
+    # Three cups, not one of them twice: different regions of the colour detector, where it can tell.
     reference = tk.track_video(cups, tk.TrackConfig.from_preset("color", "red")).tracks
     for idx in (10, 20, 40):
-        mine = masks(tracks[tracks["obj_id"].isin(lengths.index[:2])], idx)
+        mine = masks(tracks[tracks["obj_id"].isin(lengths.index[:3])], idx)
         iou = np.array([[(a & b).sum() / (a | b).sum() for b in masks(reference, idx)] for a in mine])
         assert (iou.max(1) > 0.5).all(), iou
-        assert len(set(iou.argmax(1).tolist())) == len(mine) == 2, iou
+        assert len(set(iou.argmax(1).tolist())) == len(mine) == 3, iou
 
 
 def masks(tracks: pd.DataFrame, idx: int) -> list[np.ndarray]:

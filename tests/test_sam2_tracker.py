@@ -466,7 +466,8 @@ def test_an_object_that_slipped_onto_another_returns_to_its_detection_nearby(
         for i, (name, (x1, y1, x2, y2)) in enumerate(zip(("red", "blue", "red"), places, strict=True))
     ]
     images = images_of(Scene(192, 128, 4, FPS, circles))
-    tracker = start(trained, 128, 192, "red. blue", detection_frequency=1, scene_cuts=False)
+    options = {"detection_frequency": 1, "scene_cuts": False, "min_region": 1.0}
+    tracker = start(trained, 128, 192, "red. blue", **options)
 
     def found(*numbers: int) -> Detections:
         each = masks(*(places[i] for i in numbers), size=(128, 192))
