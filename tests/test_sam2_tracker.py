@@ -25,6 +25,7 @@ from trackkit.trackers.backfill import fill_backwards
 from trackkit.trackers.by_detection import ByteTrackModel
 from trackkit.trackers.features import FeatureSource
 from trackkit.trackers.outlines import outlines_of
+from trackkit.trackers.propagation import Propagation
 from trackkit.trackers.sam2 import Sam2TrackerModel
 from trackkit.trackers.sam2_engine import (
     BoxPrompt,
@@ -466,21 +467,23 @@ def test_an_object_that_slipped_onto_another_returns_to_its_detection_nearby(
         for i, (name, (x1, y1, x2, y2)) in enumerate(zip(("red", "blue", "red"), places, strict=True))
     ]
     images = images_of(Scene(192, 128, 4, FPS, circles))
-    options = {"detection_frequency": 1, "scene_cuts": False, "min_region": 1.0}
-    tracker = start(trained, 128, 192, "red. blue", **options)
+    tracker = start(trained, 128, 192, "red. blue", detection_frequency=1, scene_cuts=False)
 
     def found(*numbers: int) -> Detections:
         each = masks(*(places[i] for i in numbers), size=(128, 192))
         return replace(each, labels=tuple("blue" if i == 1 else "red" for i in numbers))
 
-    frame = Frame(images[0], 0, 0.0)
-    settled = tracker.update(frame, found(0, 1))
-    features = tracker._source.get(frame)
-    tracker._engine.propagate(features)
-    tracker._engine.remove(1)  # red slips onto blue
-    tracker._engine.condition(features, [BoxPrompt(1, np.array(places[1], np.float32))])
-    settled += tracker.update(Frame(images[1], 1, 1 / FPS), None)
-    settled += tracker.update(Frame(images[2], 2, 2 / FPS), found(appears, 1))
+    propagate = tracker._engine.propagate
+
+    def slip(features: FrameFeatures, clicks: Sequence[BoxPrompt] = ()) -> Propagation:
+        out = propagate(features, clicks)
+        return replace(out.select([2, 2]), obj_ids=out.obj_ids)  # red slips onto blue
+
+    settled = tracker.update(Frame(images[0], 0, 0.0), found(0, 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracker._engine, "propagate", slip)
+        settled += tracker.update(Frame(images[1], 1, 1 / FPS), None)
+        settled += tracker.update(Frame(images[2], 2, 2 / FPS), found(appears, 1))
     settled += tracker.update(Frame(images[3], 3, 3 / FPS), None)
     settled += tracker.finish()
     xyxy = [dict(zip(o.obj_ids.tolist(), o.xyxy, strict=True)) for o in settled]
