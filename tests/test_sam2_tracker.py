@@ -473,7 +473,12 @@ def test_an_object_that_slipped_onto_another_returns_to_its_detection_nearby(
         each = masks(*(places[i] for i in numbers), size=(128, 192))
         return replace(each, labels=tuple("blue" if i == 1 else "red" for i in numbers))
 
-    propagate = tracker._engine.propagate
+    propagate, forget = tracker._engine.propagate, tracker._engine.forget_recent
+    forgotten: list[int] = []
+
+    def forget_recent(key: int) -> None:
+        forgotten.append(key)
+        forget(key)
 
     def slip(features: FrameFeatures, clicks: Sequence[BoxPrompt] = ()) -> Propagation:
         out = propagate(features, clicks)
@@ -482,10 +487,12 @@ def test_an_object_that_slipped_onto_another_returns_to_its_detection_nearby(
     settled = tracker.update(Frame(images[0], 0, 0.0), found(0, 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracker._engine, "propagate", slip)
+        patch.setattr(tracker._engine, "forget_recent", forget_recent)
         settled += tracker.update(Frame(images[1], 1, 1 / FPS), None)
         settled += tracker.update(Frame(images[2], 2, 2 / FPS), found(appears, 1))
     settled += tracker.update(Frame(images[3], 3, 3 / FPS), None)
     settled += tracker.finish()
+    assert forgotten == ([] if appears else [1])  # what it remembers is the other one
     xyxy = [dict(zip(o.obj_ids.tolist(), o.xyxy, strict=True)) for o in settled]
     # Where it lay on the other one, it is where it belongs once that is known.
     assert xyxy[1][1] == pytest.approx(xyxy[1][2] if appears else places[0], abs=4)
