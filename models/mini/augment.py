@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import colorsys
 import math
+from collections.abc import Callable
+from itertools import compress
 
 import cv2
 import numpy as np
@@ -16,7 +18,6 @@ Rng = np.random.Generator
 Image = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-CLOTHS, GRIDS, SIDES, SHADES, PRINTS = 0.5, 0.15, 0.25, 0.35, 0.25  # shares of the images that get them
 SMALLEST_CLOTH = 0.25  # share of the image
 SMALLEST_PRINT = 150  # pixels of an object
 
@@ -40,23 +41,13 @@ def redecorate(rng: Rng, image: Image, ids: Image) -> Image:
         ids: ``(H, W)``: 0 in the background.
     """
     # Drawn in any case, so that what one frame of a clip lacks does not change the others.
-    seeds = rng.integers(2**31, size=5)
-    wanted = rng.random(5) < (CLOTHS, GRIDS, SIDES, SHADES, PRINTS)
-    cloth, grid, sides, shades, prints = (np.random.default_rng(seed) for seed in seeds)
+    seeds = rng.integers(2**31, size=len(DECORATIONS))
+    wanted = rng.random(len(DECORATIONS)) < list(DECORATIONS.values())
     if not wanted.any():
         return image
     out = image.astype(np.float32)
-    behind = cv2.GaussianBlur((ids == 0).astype(np.float32), (0, 0), 0.7)
-    if wanted[0]:
-        out = _hang_cloth(cloth, out, behind, ids)
-    if wanted[1]:
-        out = _draw_grid(grid, out, behind)
-    if wanted[2]:
-        out = _add_sides(sides, out, ids)
-    if wanted[3]:
-        out = _shade_round(shades, out, ids)
-    if wanted[4]:
-        out = _print(prints, out, ids)
+    for decorate, seed in compress(zip(DECORATIONS, seeds, strict=True), wanted):
+        out = decorate(np.random.default_rng(seed), out, ids)
     return out.clip(0, 255).astype(np.uint8)
 
 
@@ -64,9 +55,14 @@ def _blend(out: Floats, other: Floats, alpha: Floats) -> Floats:
     return out + (other - out) * alpha[..., None]
 
 
-def _hang_cloth(rng: Rng, out: Floats, behind: Floats, ids: Image) -> Floats:
+def _soft(region: npt.NDArray[np.bool_]) -> Floats:
+    """1 inside, 0 outside, in between at the border: as a lens sees it."""
+    return np.asarray(cv2.GaussianBlur(region.astype(np.float32), (0, 0), 0.7), np.float32)
+
+
+def _hang_cloth(rng: Rng, out: Floats, ids: Image) -> Floats:
     """A large region of one vivid colour, with folds, a knit, and the texture of what was there."""
-    region = _large_region(rng, behind.shape)
+    region = _large_region(rng, ids.shape)
     hue, saturation, value = rng.random(), rng.uniform(0.3, 0.95), rng.uniform(0.3, 0.9)
     apart, place = rng.choice([-1, 1]) * rng.uniform(0.03, 0.12), rng.random()
     if rng.random() < 0.7 and ids.any():  # the neighbouring colour of an object in front of it is hardest
@@ -77,13 +73,13 @@ def _hang_cloth(rng: Rng, out: Floats, behind: Floats, ids: Image) -> Floats:
     light = out.mean(2) / max(float(out.mean()), 1.0)
     light = (light.clip(0.4, 1.8) - 1) * np.float32(rng.uniform(0, 0.8)) + 1
     folds, angle = rng.uniform(3, 40), rng.uniform(0, math.pi)
-    light *= 1 + np.float32(rng.uniform(0, 0.35)) * np.sin(_along(rng, behind.shape, folds, angle))
+    light *= 1 + np.float32(rng.uniform(0, 0.35)) * np.sin(_along(rng, ids.shape, folds, angle))
     if rng.random() < 0.4:
-        knit = _along(rng, behind.shape, rng.uniform(3, 10), angle + math.pi / 2)
+        knit = _along(rng, ids.shape, rng.uniform(3, 10), angle + math.pi / 2)
         light *= 1 + np.float32(rng.uniform(0, 0.35)) * np.sin(knit)
     cloth = light[..., None] * color.astype(np.float32)
     soft = cv2.GaussianBlur(region.astype(np.float32), (0, 0), 0.8)
-    return _blend(out, cloth, soft * behind * np.float32(rng.uniform(0.6, 1)))
+    return _blend(out, cloth, soft * _soft(ids == 0) * np.float32(rng.uniform(0.6, 1)))
 
 
 def _large_region(rng: Rng, shape: tuple[int, ...]) -> Image:
@@ -103,8 +99,9 @@ def _large_region(rng: Rng, shape: tuple[int, ...]) -> Image:
             return region
 
 
-def _draw_grid(rng: Rng, out: Floats, behind: Floats) -> Floats:
+def _draw_grid(rng: Rng, out: Floats, ids: Image) -> Floats:
     """Thin lines in one direction or two, on a background that is mostly darkened."""
+    behind = _soft(ids == 0)
     if rng.random() < 0.6:
         out = _blend(out, np.zeros_like(out), behind * np.float32(rng.uniform(0.3, 0.85)))
     period, thickness = rng.uniform(6, 30), rng.uniform(0.4, 1.2)
@@ -141,8 +138,8 @@ def _add_sides(rng: Rng, out: Floats, ids: Image) -> Floats:
         end = reach + round(reach * math.cos(angle)), reach + round(reach * math.sin(angle))
         cv2.line(line, (reach, reach), end, 1)
         side = (cv2.dilate(mask, line) > 0) & background
-        soft = cv2.GaussianBlur(side.astype(np.float32), (0, 0), 0.7) * background
-        out = _blend(out, np.broadcast_to((255 * light * wood).astype(np.float32), out.shape), soft)
+        face = np.broadcast_to((255 * light * wood).astype(np.float32), out.shape)
+        out = _blend(out, face, _soft(side) * background)
     return out
 
 
@@ -193,3 +190,13 @@ def _print(rng: Rng, out: Floats, ids: Image) -> Floats:
             pale = np.broadcast_to(own, out.shape)
         out = _blend(out, pale, layer.astype(np.float32) / 255 * inside)
     return out
+
+
+#: What may be changed, in this order, and the share of the images that get it.
+DECORATIONS: dict[Callable[[Rng, Floats, Image], Floats], float] = {
+    _hang_cloth: 0.5,
+    _draw_grid: 0.15,
+    _add_sides: 0.25,
+    _shade_round: 0.35,
+    _print: 0.25,
+}

@@ -3,7 +3,7 @@
     python models/mini/average.py OLD NEW OUTPUT      # folders of detectors, or .pt files of trackers
 
 Where both lie in one valley of the loss, their mean is better than either, and costs nothing more (Wortsman
-et al. 2022, arXiv 2203.05482). Measure it: of the detectors it was, of the trackers it was not.
+et al. 2022, arXiv 2203.05482). Measure it: of the last detector and of trackers it was not.
 """
 
 from __future__ import annotations
