@@ -33,23 +33,23 @@ from scipy.optimize import linear_sum_assignment
 
 import trackkit as tk
 from trackkit.config import TrackConfig
-from trackkit.datasets import (
-    SHAPES,
-    GroundTruthFrame,
-    ground_truth,
-    iter_frames,
-    make_natural_scene,
-    write_video,
-)
+from trackkit.core.arrays import Image
+from trackkit.core.boxes import box_iou
+from trackkit.core.frames import Detections, Frame, TrackedObjects, VideoInfo
+from trackkit.core.masks import decode_rle, encode_masks
+from trackkit.core.tasks import VideoTask
 from trackkit.detectors import load_detector
-from trackkit.geometry import box_iou, decode_rle, encode_masks
-from trackkit.ground_truth import write_ground_truth
-from trackkit.results import TrackTable
-from trackkit.structures import Detections, Frame, Image, TrackedObjects, VideoInfo, VideoResult, VideoTask
+from trackkit.results.rows import TrackTable
+from trackkit.results.video_result import VideoResult
+from trackkit.synthetic.dataset import ground_truth, write_ground_truth, write_video
+from trackkit.synthetic.render import GroundTruthFrame, iter_frames
+from trackkit.synthetic.scenery import SHAPES
+from trackkit.synthetic.scenes import make_natural_scene
 from trackkit.trackers import load_tracker
-from trackkit.trackers.sam2_model import build_sam2_model
-from trackkit.tracking import Models, track_video
-from trackkit.video import VideoReader
+from trackkit.trackers.sam2.build import build_sam2_model
+from trackkit.tracking.models import Models
+from trackkit.tracking.track_video import track_video
+from trackkit.video.reader import VideoReader
 
 FIRST_SEED = 10_000  # below those of the training
 WIDTH, HEIGHT, FRAMES, EVERY = 320, 240, 60, 10
@@ -212,9 +212,9 @@ def build_stock() -> Any:
 
 
 def _weights() -> dict[str, torch.Tensor]:
-    from trackkit.checkpoints import load_sam2
+    from trackkit.trackers.sam2.checkpoint import load_sam2
 
-    return dict(load_sam2(TrackConfig("object", sam_type="mini"), "cpu").state_dict())
+    return dict(load_sam2("mini").state_dict())
 
 
 def run_stock(

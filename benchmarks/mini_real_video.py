@@ -17,10 +17,10 @@ import pandas as pd
 from report import machine, publish, table
 
 import trackkit as tk
+from trackkit.core.boxes import box_iou
+from trackkit.core.frames import Frame
 from trackkit.detectors import load_detector
-from trackkit.geometry import box_iou
-from trackkit.structures import Frame
-from trackkit.video import VideoReader
+from trackkit.video.reader import VideoReader
 
 CUPS, FIRST, APART, LASTING = 3, 60, 50, 10
 EVERY = 10

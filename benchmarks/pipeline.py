@@ -26,12 +26,15 @@ from pycocotools import mask as coco
 from report import machine, publish, table
 
 import trackkit as tk
-from trackkit.datasets import make_scene, write_video
-from trackkit.geometry import boxes_of_masks, encode_masks, rle_areas
-from trackkit.jsonl_codec import encode_result
-from trackkit.results import TrackTable
-from trackkit.structures import Frame, Masks, TrackedObjects, VideoInfo, VideoTask
-from trackkit.video import VideoReader
+from trackkit.core.arrays import Masks
+from trackkit.core.frames import Frame, TrackedObjects, VideoInfo
+from trackkit.core.masks import boxes_of_masks, encode_masks, rle_areas
+from trackkit.core.tasks import VideoTask
+from trackkit.results.jsonl_line import encode_result
+from trackkit.results.rows import TrackTable
+from trackkit.synthetic.dataset import write_video
+from trackkit.synthetic.scenes import make_scene
+from trackkit.video.reader import VideoReader
 
 CONFIG = tk.TrackConfig.from_preset("color", "red. yellow. blue. green.")
 LIMIT_MS = 8.0

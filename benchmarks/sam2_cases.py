@@ -62,7 +62,7 @@ def build(case: Case) -> Any:
     import torch
     from sam2.build_sam import build_sam2_video_predictor
 
-    from trackkit.trackers.sam2_model import SAM2_CONFIGS
+    from trackkit.trackers.sam2.build import SAM2_CONFIGS
 
     if case.size == "nano":
         return small.build_stock("nano", case.image_size).to(case.device)
@@ -109,7 +109,8 @@ def engine_frames(model: Any, folder: Path, case: Case, ahead: int = 1) -> Itera
     import small_sam2 as small
     from PIL import Image
 
-    from trackkit.trackers.sam2_engine import BoxPrompt, Sam2Engine
+    from trackkit.trackers.by_mask.prompts import BoxPrompt
+    from trackkit.trackers.sam2.engine import Sam2Engine
 
     tracker: Any = Sam2Engine(
         model,
@@ -215,7 +216,7 @@ def speed(case: Case) -> dict[str, float]:
     import small_sam2 as small
     import torch
 
-    from trackkit.trackers.sam2_engine import Sam2Stages
+    from trackkit.trackers.sam2.stages import Sam2Stages
 
     small.WIDTH, small.HEIGHT = 1280, 720
     model = build(case)
@@ -248,7 +249,7 @@ def encoder(case: Case) -> dict[str, float]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from trackkit.trackers.sam2_engine import Sam2Stages
+    from trackkit.trackers.sam2.stages import Sam2Stages
 
     def seconds(run: Callable[[], object], repeats: int) -> float:
         for _ in range(3):

@@ -14,7 +14,8 @@ import psutil
 from report import machine, publish, table
 
 import trackkit as tk
-from trackkit.datasets import make_scene, write_video
+from trackkit.synthetic.dataset import write_video
+from trackkit.synthetic.scenes import make_scene
 
 WORKERS = 2
 CONFIG = tk.TrackConfig.from_preset("color", "red")

@@ -31,12 +31,14 @@ from scipy.stats import mannwhitneyu, spearmanr
 
 import trackkit as tk
 from trackkit.config import TrackConfig
-from trackkit.datasets import ground_truth, iter_frames, make_natural_scene, write_video
-from trackkit.ground_truth import read_ground_truth, write_ground_truth
-from trackkit.metrics import FramePair, frame_pairs
-from trackkit.structures import VideoResult
-from trackkit.tracking import track_video
-from trackkit.trust import PARTS, track_events
+from trackkit.evaluation.frame_pairs import FramePair, frame_pairs
+from trackkit.formats.ground_truth import read_ground_truth
+from trackkit.results.trust import PARTS, track_events
+from trackkit.results.video_result import VideoResult
+from trackkit.synthetic.dataset import ground_truth, write_ground_truth, write_video
+from trackkit.synthetic.render import iter_frames
+from trackkit.synthetic.scenes import make_natural_scene
+from trackkit.tracking.track_video import track_video
 
 BAD, NEAR_S = 0.5, 0.5
 

@@ -15,10 +15,13 @@ from distributed.utils import get_mp_context
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 WORKERS_IMPORT = (
-    *("pytest", "distributed", "trackkit.worker", "trackkit.render"),
-    *("trackkit.detectors.color", "trackkit.trackers.by_detection"),
+    *("pytest", "distributed", "trackkit.run.worker", "trackkit.video.draw"),
+    *("trackkit.detectors.color", "trackkit.trackers.bytetrack"),
 )
-MODELS_IMPORT = ("trackkit.detectors.grounding_dino", "trackkit.trackers.sam2")  # takes ten seconds
+MODELS_IMPORT = (  # takes ten seconds
+    "trackkit.detectors.grounding_dino.detector",
+    "trackkit.trackers.sam2.tracker_model",
+)
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

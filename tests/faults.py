@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from trackkit.config import TrackConfig
+from trackkit.core.arrays import Image
+from trackkit.core.frames import Detections
 from trackkit.detectors import register_detector
 from trackkit.detectors.color import ColorDetector
-from trackkit.structures import Detections, Image
-from trackkit.video_writer import VideoWriter
+from trackkit.video.writer import VideoWriter
 
 CONFIG = TrackConfig("object", detector="faulty", tracker="bytetrack")
 

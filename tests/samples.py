@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from trackkit.config import TrackConfig
-from trackkit.geometry import encode_masks
-from trackkit.results import TrackTable
-from trackkit.structures import Frame, TrackedObjects, VideoFailure, VideoInfo, VideoResult, VideoTask
+from trackkit.core.frames import Frame, TrackedObjects, VideoInfo
+from trackkit.core.masks import encode_masks
+from trackkit.core.tasks import VideoFailure, VideoTask
+from trackkit.results.rows import TrackTable
+from trackkit.results.video_result import VideoResult
 
 CONFIG = TrackConfig.from_preset("color", "red. Blue cup.")
 HEIGHT, WIDTH = 12, 16

@@ -183,7 +183,7 @@ def run_stock(
     Returns:
         Frame to logits ``(H, W)`` at the video's size.
     """
-    from trackkit.trackers.sam2_prompts import MaskPrompt
+    from trackkit.trackers.by_mask.prompts import MaskPrompt
 
     out = {}
     with no_progress_bars():

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from trackkit.config import PRESETS, TrackConfig
-from trackkit.errors import ConfigError, PromptError
+from trackkit.core.errors import ConfigError, PromptError
 
 
 def test_values_survive_a_round_trip() -> None:

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import trackkit
-from trackkit.shipped import shipped_detector, shipped_folder, shipped_sam2, shipped_sam2_config
+from trackkit.weights.shipped import shipped_detector, shipped_folder, shipped_sam2, shipped_sam2_config
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -100,7 +100,7 @@ def test_the_wheel_has_the_models_that_ship_and_only_those(built: Path) -> None:
 
 def test_an_installed_trackkit_finds_its_own_models(built: Path, tmp_path: Path) -> None:
     code = (
-        "import trackkit; from trackkit.checkpoints import list_models;"
+        "import trackkit; from trackkit.weights.catalog import list_models;"
         "print(trackkit.__file__, *(m.path for m in list_models() if m.name.endswith('mini')), sep='\\n')"
     )
     run = subprocess.run(

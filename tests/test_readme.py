@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from trackkit import cli
-from trackkit.datasets import make_scene, write_video
+from trackkit.cli import main as cli
+from trackkit.synthetic.dataset import write_video
+from trackkit.synthetic.scenes import make_scene
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -52,12 +52,14 @@ def test_dask_can_ask_slurm_for_workers() -> None:
     assert "--lifetime" in script
 
 
-def test_every_flag_of_track_is_explained() -> None:
-    parser = argparse.ArgumentParser()
-    cli._add_track_options(parser)
-    for action in parser._actions:
-        flag = action.option_strings[0]
-        assert flag in ("-h", "--no-resume") or f"`{flag}`" in README, flag
+@pytest.mark.parametrize("command", ["track", "eval", "export", "status"])
+def test_every_flag_is_explained(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    flags = re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)
+    assert len(flags) > 1
+    for flag in flags:
+        assert flag in ("--help", "--no-resume") or f"`{flag}`" in README, flag
 
 
 def test_links_lead_somewhere() -> None:

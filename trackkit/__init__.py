@@ -6,9 +6,8 @@ Start with :func:`track` for one run, :class:`Session` for several, :func:`read_
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from trackkit.annotation import Annotation, annotate, edit
 from trackkit.config import PRESETS, TrackConfig
-from trackkit.errors import (
+from trackkit.core.errors import (
     CheckpointError,
     ClusterError,
     ConfigError,
@@ -22,28 +21,22 @@ from trackkit.errors import (
     VideoTimeout,
     VideoWriteError,
 )
-from trackkit.evaluation import Evaluation, evaluate
-from trackkit.export import Exported, export_results
-from trackkit.job import Job
-from trackkit.jsonl import iter_jsonl, read_jsonl
-from trackkit.object_prompts import Prompt
-from trackkit.results import TrackingResults
-from trackkit.session import Session, preview, track
-from trackkit.structures import (
-    Detections,
-    Frame,
-    Progress,
-    TrackedObjects,
-    VideoFailure,
-    VideoInfo,
-    VideoResult,
-    VideoTask,
-)
-from trackkit.tracking import track_video
+from trackkit.core.frames import Detections, Frame, TrackedObjects, VideoInfo
+from trackkit.core.prompts import Prompt
+from trackkit.core.tasks import Progress, VideoFailure, VideoTask
+from trackkit.evaluation.evaluate import Evaluation, evaluate
+from trackkit.formats.export import Exported
+from trackkit.notebook.annotation import Annotation, annotate, edit
+from trackkit.results.jsonl import iter_jsonl
+from trackkit.results.video_result import VideoResult
+from trackkit.run.job import Job
+from trackkit.run.session import Session, preview, track
+from trackkit.tracking.track_video import track_video
+from trackkit.tracking_results import TrackingResults, export_results, read_jsonl
 
 if TYPE_CHECKING:
-    from trackkit.display import contact_sheet, show_frame, show_video
-    from trackkit.plots import plot_stages, plot_timeline, plot_trajectories
+    from trackkit.notebook.plots import plot_stages, plot_timeline, plot_trajectories
+    from trackkit.notebook.show import contact_sheet, show_frame, show_video
 
 __version__ = "0.1.0"
 
@@ -96,8 +89,8 @@ __all__ = [
 
 # What only a notebook needs is imported on first use.
 _LAZY = {
-    **dict.fromkeys(("contact_sheet", "show_frame", "show_video"), "trackkit.display"),
-    **dict.fromkeys(("plot_stages", "plot_timeline", "plot_trajectories"), "trackkit.plots"),
+    **dict.fromkeys(("contact_sheet", "show_frame", "show_video"), "trackkit.notebook.show"),
+    **dict.fromkeys(("plot_stages", "plot_timeline", "plot_trajectories"), "trackkit.notebook.plots"),
 }
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from trackkit.cli import main
+from trackkit.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from trackkit.errors import ConfigError
-from trackkit.prompts import parse_prompt
-from trackkit.releases import detector_name, sam2_release
+from trackkit.core.errors import ConfigError
+from trackkit.core.text_prompt import parse_prompt
+from trackkit.weights.releases import DEFAULT_DETECTOR, detector_name, sam2_release
 
 DTYPES = ("auto", "fp32", "bf16", "fp16")
 MEMORIES = ("stock", "samurai")
@@ -74,7 +74,7 @@ class TrackConfig:
     text_prompt: str
     detector: str = "grounding-dino"
     tracker: str = "sam2"
-    detector_model: str = "IDEA-Research/grounding-dino-base"
+    detector_model: str = DEFAULT_DETECTOR
     sam_type: str = "sam2.1_hiera_large"
     model_path: str | None = None
     detection_frequency: int = None  # type: ignore[assignment]  # resolved when made, never None afterwards

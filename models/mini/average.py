@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trackkit.weight_files import read_weights
+from trackkit.weights.files import read_weights
 
 
 def main() -> None:

@@ -22,9 +22,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 from torchvision.ops import box_convert, box_iou, generalized_box_iou
 
-from trackkit.colors import NAMED_COLORS, SATURATED
-from trackkit.datasets import SHAPES
-from trackkit.scenes import THING
+from trackkit.core.colors import NAMED_COLORS, SATURATED
+from trackkit.synthetic.scenery import SHAPES
+from trackkit.synthetic.scenes import THING
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from transformers import (

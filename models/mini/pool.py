@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from trackkit.datasets import make_natural_scene, render_frame
+from trackkit.synthetic.render import render_frame
+from trackkit.synthetic.scenes import make_natural_scene
 
 HEIGHT, WIDTH = 240, 320
 CLIP_FRAMES = 8

@@ -14,12 +14,12 @@ from augment import photograph, redecorate
 from pool import Pool
 from torch import Tensor, nn
 
-from trackkit.colors import SATURATED
-from trackkit.datasets import SHAPES
-from trackkit.scenes import THING
-from trackkit.trackers.preprocess import normalize
-from trackkit.trackers.sam2_model import build_sam2_model
-from trackkit.weight_files import read_weights
+from trackkit.core.colors import SATURATED
+from trackkit.synthetic.scenery import SHAPES
+from trackkit.synthetic.scenes import THING
+from trackkit.trackers.sam2.build import build_sam2_model
+from trackkit.trackers.sam2.preprocess import normalize
+from trackkit.weights.files import read_weights
 
 Rng = np.random.Generator
 

@@ -12,8 +12,8 @@ import sys
 
 import numpy as np
 
-from trackkit.errors import VideoError
-from trackkit.video import VideoReader
+from trackkit.core.errors import VideoError
+from trackkit.video.reader import VideoReader
 
 SECONDS, BYTES, FRAMES = 30, 8 << 30, 200
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import trackkit as tk
-from trackkit.datasets import make_scene, write_video
-from trackkit.video import probe
+from trackkit.synthetic.dataset import write_video
+from trackkit.synthetic.scenes import make_scene
+from trackkit.video.reader import probe
 
 CONFIG = tk.TrackConfig.from_preset("color", "red. blue.")
 

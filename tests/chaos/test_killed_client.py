@@ -18,8 +18,9 @@ import psutil
 import pytest
 
 import trackkit as tk
-from trackkit import cli
-from trackkit.datasets import make_scene, write_video
+from trackkit.cli import main as cli
+from trackkit.synthetic.dataset import write_video
+from trackkit.synthetic.scenes import make_scene
 
 OPTIONS = ["--preset", "color", "--text-prompt", "red. blue.", "--device", "cpu", "--num-workers", "1"]
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import trackkit as tk
-from trackkit.datasets import iter_frames, make_scene
-from trackkit.video_writer import VideoWriter
+from trackkit.synthetic.render import iter_frames
+from trackkit.synthetic.scenes import make_scene
+from trackkit.video.writer import VideoWriter
 
 FPS, OBJECTS = 10, 8
 CONFIG = tk.TrackConfig.from_preset("color", "red")

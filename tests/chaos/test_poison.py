@@ -18,7 +18,7 @@ from distributed import Client
 from faults import CONFIG, write_faulty_video
 
 import trackkit as tk
-from trackkit.jsonl import iter_failures, iter_jsonl
+from trackkit.results.jsonl import iter_failures, iter_jsonl
 
 HANGS_S = 20  # far more than a good video takes on a busy machine
 
@@ -58,7 +58,7 @@ def test_every_good_video_is_done_exactly_once(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("trackkit.schedule.WATCHDOG_GRACE_S", 2.0)
+    monkeypatch.setattr("trackkit.run.schedule.WATCHDOG_GRACE_S", 2.0)
     for seed in range(chaos_rounds):
         numbers, path = random.Random(seed), tmp_path / f"tracks-{seed}.jsonl"
         names = numbers.sample(sorted(videos), len(videos))
@@ -85,7 +85,7 @@ def test_every_good_video_is_done_exactly_once(
 
 
 def test_a_hang_that_lets_no_thread_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trackkit.schedule.WATCHDOG_GRACE_S", 0.5)
+    monkeypatch.setattr("trackkit.run.schedule.WATCHDOG_GRACE_S", 0.5)
     frozen = write_faulty_video(tmp_path / "frozen.mp4", "freeze")
     good = write_faulty_video(tmp_path / "good.mp4")
     with (

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from trackkit.errors import ConfigError
+from trackkit.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from trackkit.config import TrackConfig
-    from trackkit.structures import Detections, Image
+    from trackkit.core.arrays import Image
+    from trackkit.core.frames import Detections
 
 
 class Detector(Protocol):
@@ -74,7 +75,7 @@ def load_detector(config: TrackConfig, device: str) -> Detector:
 # Built-in loaders import their heavy parts only when they run.
 @register_detector("grounding-dino")
 def _grounding_dino(config: TrackConfig, device: str) -> Detector:
-    from trackkit.detectors.grounding_dino import GroundingDinoDetector
+    from trackkit.detectors.grounding_dino.detector import GroundingDinoDetector
 
     return GroundingDinoDetector.from_config(config, device)
 

@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from trackkit.colors import NAMED_COLORS
-from trackkit.errors import PromptError
-from trackkit.structures import Detections, Image
+from trackkit.core.arrays import Image
+from trackkit.core.colors import NAMED_COLORS
+from trackkit.core.errors import PromptError
+from trackkit.core.frames import Detections
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trackkit.structures import Detections, Image
+from trackkit.core.arrays import Image
+from trackkit.core.frames import Detections
 
 
 class NoDetector:

@@ -20,13 +20,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from trackkit.errors import ConfigError, PromptError
+from trackkit.core.errors import ConfigError, PromptError
 
 if TYPE_CHECKING:
-    from trackkit.clock import StageClock
     from trackkit.config import TrackConfig
-    from trackkit.object_prompts import Prompt
-    from trackkit.structures import Detections, Frame, TrackedObjects, VideoInfo
+    from trackkit.core.clock import StageClock
+    from trackkit.core.frames import Detections, Frame, TrackedObjects, VideoInfo
+    from trackkit.core.prompts import Prompt
 
 
 class Tracker(Protocol):
@@ -140,13 +140,13 @@ def load_tracker(config: TrackConfig, device: str) -> TrackerModel:
 # Built-in loaders import their heavy parts only when they run.
 @register_tracker("bytetrack")
 def _bytetrack(config: TrackConfig, device: str) -> TrackerModel:
-    from trackkit.trackers.by_detection import ByteTrackModel
+    from trackkit.trackers.bytetrack import ByteTrackModel
 
     return ByteTrackModel(config)
 
 
 @register_tracker("sam2", takes_prompts=True)
 def _sam2(config: TrackConfig, device: str) -> TrackerModel:
-    from trackkit.trackers.sam2 import Sam2TrackerModel
+    from trackkit.trackers.sam2.tracker_model import Sam2TrackerModel
 
     return Sam2TrackerModel.from_config(config, device)

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import trackkit as tk
+from trackkit.core.arrays import Image
+from trackkit.core.clock import STAGES
+from trackkit.core.frames import Detections
+from trackkit.synthetic.dataset import write_video
+from trackkit.synthetic.scenes import make_scene
+from trackkit.tracking.models import Models, load_models
+from trackkit.tracking.track_video import track_video
+from trackkit.video.reader import VideoReader
+
+CONFIG = tk.TrackConfig.from_preset("color", "red. blue.")
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    scene = make_scene(3, num_frames=30, num_objects=2, colors=("red", "blue"), entries_and_exits=False)
+    return write_video(scene, tmp_path_factory.mktemp("clip") / "clip.mp4")
+
+
+class Recorder:
+    """A detector that finds nothing and remembers what it was shown."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def detect(self, images: list[Image]) -> list[Detections]:
+        self.batches.append(len(images))
+        return [Detections.empty() for _ in images]
+
+
+@pytest.mark.parametrize(
+    ("options", "batches"),
+    [
+        ({"detection_frequency": 1, "batch_size": 8}, [8, 8, 8, 6]),
+        ({"detection_frequency": 10, "batch_size": 4}, [1, 1, 1]),
+        ({"detection_frequency": 3, "batch_size": 7}, [3, 2, 2, 3]),
+        ({"detection_frequency": 100, "batch_size": 1}, [1]),
+        ({"detection_frequency": 2, "batch_size": 30, "fps": 12.5}, [8]),
+    ],
+)
+def test_the_detector_runs_on_every_nth_processed_frame(
+    clip: Path, options: dict[str, float], batches: list[int]
+) -> None:
+    config = CONFIG.replace(**options)
+    detector = Recorder()
+    loaded = load_models(config, "cpu")
+    result = track_video(clip, config, models=Models(detector, loaded.tracker, "cpu", 0.0))  # type: ignore[arg-type]
+    assert detector.batches == batches
+    assert result.tracks.empty
+    assert len(result.frames[0]) == (15 if config.fps else 30)
+
+
+def test_every_processed_frame_is_there_once_and_in_order(clip: Path, tmp_path: Path) -> None:
+    result = track_video(clip, CONFIG, output_video=tmp_path / "annotated.mp4")
+    assert result.frames[0].tolist() == list(range(30))
+    assert np.allclose(result.frames[1], np.arange(30) / 25, atol=1e-3)
+    assert result.info.num_frames == 30
+    assert set(result.seconds) == {"load", "total", *STAGES}
+    assert sum(result.seconds[stage] for stage in STAGES) <= result.seconds["total"]
+    assert result.seconds["write"] > 0
+    assert result.seconds["encode"] > 0
+    with VideoReader(tmp_path / "annotated.mp4") as annotated, VideoReader(clip) as plain:
+        pairs = list(zip(annotated, plain, strict=True))
+    assert all(abs(a.time_s - b.time_s) < 1e-3 for a, b in pairs)
+    # Something was drawn, and most of the picture is as it was.
+    changed = np.mean([np.abs(a.image.astype(int) - b.image).max(2) > 40 for a, b in pairs])
+    assert 0.005 < changed < 0.5
+
+
+def test_progress_goes_up(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trackkit.tracking.reporter.PROGRESS_INTERVAL_S", 0.0)
+    events: list[tk.Progress] = []
+    result = track_video(clip, CONFIG, on_progress=events.append)
+    assert [event.frames for event in events] == list(range(1, 31))
+    assert {event.total for event in events} == {30}
+    assert events[-1].objects == result.tracks["obj_id"].nunique()
+
+
+def test_a_slow_cpu_says_so_early(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trackkit.tracking.reporter.PROGRESS_INTERVAL_S", 0.0)
+    monkeypatch.setattr("trackkit.tracking.models.SLOW_SECONDS_PER_FRAME", 0.0)
+    config = CONFIG.replace(tracker="sam2")  # only the name counts here
+    models = load_models(CONFIG, "cpu")
+    events: list[tk.Progress] = []
+    result = track_video(clip, config, models=models, on_progress=events.append)
+    noted = [event for event in events if event.notes]
+    assert noted[0].frames == 5
+    assert "s a frame on this CPU" in noted[0].notes[0]
+    assert "--sam-type sam2.1_hiera_tiny" in result.warnings[0]
+
+
+def test_a_truncated_video_keeps_its_frames(clip: Path, shared_dir: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes((shared_dir / "videos" / "02_cups.mp4").read_bytes()[:600_000])
+    result = track_video(cut, CONFIG.replace(text_prompt="red"))
+    assert result.truncated is not None
+    assert "of 300" in result.truncated
+    assert 50 < len(result.frames[0]) < 300
+    assert not result.tracks.empty
+
+
+def test_a_video_without_a_frame_leaves_no_output(tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"nonsense")
+    with pytest.raises(tk.VideoOpenError, match=r"broken\.mp4"):
+        track_video(tmp_path / "broken.mp4", CONFIG, output_video=tmp_path / "out.mp4")
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.mp4"]
+
+
+def test_real_cups_keep_their_ids(shared_dir: Path) -> None:
+    """Three red cups, followed through the first 50 frames."""
+    tracks = track_video(shared_dir / "videos" / "02_cups.mp4", CONFIG.replace(text_prompt="red")).tracks
+    start = tracks[tracks["frame_idx"] < 50]
+    assert start.groupby("obj_id").size().to_dict() == {1: 50, 2: 50, 3: 50}
+    assert (start["area_px"] > 2000).all()

@@ -1,0 +1,3 @@
+"""What the command line returns."""
+
+OK, SOME_FAILED, USAGE = 0, 1, 2

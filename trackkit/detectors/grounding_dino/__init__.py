@@ -1,0 +1,1 @@
+"""GroundingDINO: boxes for whatever the prompt names."""

@@ -1,0 +1,116 @@
+"""YouTube-VIS JSON (Yang et al. 2019, arXiv 1905.04804), written and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco
+
+from trackkit.core.errors import ResultsError
+from trackkit.core.masks import rle_runs
+from trackkit.formats.base import Row, Video, VideoTruth, frame_numbers, truth_table
+from trackkit.formats.json_lists import JsonLists, about_dataset
+from trackkit.results.jsonl_line import object_rows
+from trackkit.results.video_result import VideoResult
+
+
+def write_youtube_vis(place: Path, videos: Iterable[Video], classes: tuple[str, ...]) -> Iterable[str]:
+    """YouTube-VIS JSON: an annotation per object, with a mask or null per processed frame."""
+    category = {name: number for number, name in enumerate(classes, start=1)}
+    annotation_ids = count(1)
+    with JsonLists(place, "videos", "annotations") as lists:
+        for video in videos:
+            result, info = video.result, video.result.info
+            frames = result.frames[0].tolist()
+            size = {"width": info.width, "height": info.height}
+            names = [video.image(idx) for idx in frames]
+            about = {"video_path": result.task.video_path, "frame_idx": frames}
+            lists.add(
+                "videos", {"id": video.number, **size, "length": len(frames), "file_names": names, **about}
+            )
+            for track in _youtube_vis_tracks(result, category):
+                lists.add(
+                    "annotations", {"id": next(annotation_ids), "video_id": video.number, **size, **track}
+                )
+        lists.join(**about_dataset(classes))
+    return ()
+
+
+def _youtube_vis_tracks(result: VideoResult, category: dict[str, int]) -> Iterator[dict[str, Any]]:
+    """One entry per object; runs are not compressed, as in the files of YouTube-VIS itself."""
+    place = {idx: k for k, idx in enumerate(result.frames[0].tolist())}
+    rows = list(zip(object_rows(result), result.tracks["area_px"].tolist(), strict=True))
+    rows.sort(key=lambda row: row[0][2])
+    track: dict[str, Any] = {}
+    for (idx, _, obj_id, label, entry), area in rows:
+        if obj_id != track.get("obj_id"):
+            if track:
+                yield track
+            track = {"category_id": category[label], "obj_id": obj_id, "iscrowd": 0, "score": 0.0}
+            track |= {name: [None] * len(place) for name in ("segmentations", "bboxes", "areas")}
+        rle = entry["segmentation"]
+        track["score"] = max(track["score"], entry["score"])
+        track["segmentations"][place[idx]] = {"size": rle["size"], "counts": rle_runs(rle["counts"])}
+        track["bboxes"][place[idx]] = entry["bbox"]
+        track["areas"][place[idx]] = area
+    if track:
+        yield track
+
+
+# ---- YouTube-VIS ----
+
+
+def read_youtube_vis(path: Path) -> Iterator[VideoTruth]:
+    """The videos of a file.
+
+    Raises:
+        ResultsError: The file is damaged, or no YouTube-VIS file.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+        labels = {category["id"]: category["name"] for category in data.get("categories", [])}
+        for video in data["videos"]:
+            numbers = frame_numbers(video["file_names"])
+            size = int(video["height"]), int(video["width"])
+            rows = [
+                row | {"label": labels.get(entry["category_id"]), "ignored": bool(entry.get("iscrowd", 0))}
+                for entry in data["annotations"]
+                if entry["video_id"] == video["id"]
+                for row in _instance_rows(entry, numbers, size)
+            ]
+            folder = Path(video["file_names"][0]).parent.name
+            name = folder or str(video["id"])
+            yield VideoTruth(
+                name, truth_table(rows), size, np.sort(numbers), from_images=True, names=frozenset([name])
+            )
+    except (OSError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        msg = f"{path} is no YouTube-VIS file ({error!r}): expected videos, annotations and categories"
+        raise ResultsError(msg) from None
+
+
+def _instance_rows(
+    entry: dict[str, Any], numbers: npt.NDArray[np.int32], size: tuple[int, int]
+) -> Iterator[Row]:
+    for number, shape in zip(numbers, entry["segmentations"], strict=True):
+        if not shape:
+            continue
+        if isinstance(shape, list):
+            rle = coco.merge(coco.frPyObjects(shape, *size))  # polygons
+        elif isinstance(shape["counts"], list):
+            rle = coco.frPyObjects(shape, *size)
+        else:
+            rle = shape
+        if tuple(rle["size"]) != size:
+            msg = f"a mask of {rle['size']} in a video of {list(size)} (height, width)"
+            raise ValueError(msg)
+        counts = rle["counts"] if isinstance(rle["counts"], str) else rle["counts"].decode()
+        x, y, width, height = coco.toBbox(rle)
+        if width > 0:
+            place = {"x": x, "y": y, "width": width, "height": height}
+            yield {"frame_idx": number, "obj_id": entry["id"], **place, "mask_rle": counts}

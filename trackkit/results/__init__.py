@@ -1,0 +1,1 @@
+"""What a run finds: tables, the results file, trust, pictures."""

@@ -1,0 +1,263 @@
+"""The results file of a run while it is written: what is done already, and one whole line after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from io import FileIO
+from pathlib import Path
+from time import strftime
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from trackkit.config import TrackConfig
+from trackkit.core.errors import ConfigError, ResultsError
+from trackkit.core.tasks import TaskKey, VideoFailure, VideoTask
+from trackkit.results.jsonl import failures_path, iter_failures, iter_jsonl, numbered_lines
+from trackkit.results.jsonl_line import LAYOUTS, decode_head, decode_task, encode_failure, iter_line
+from trackkit.results.lock import FileLock
+from trackkit.results.video_result import VideoResult, failure_of
+from trackkit.video.inputs import content_key
+
+
+class DoneVideos:
+    """The videos that a results file holds.
+
+    Attributes:
+        lines: The number of the last line of each, from 1, by ``VideoTask.key``.
+        files: ``VideoTask.file`` of each.
+    """
+
+    def __init__(self) -> None:
+        self.lines: dict[TaskKey, int] = {}
+        self.files: set[tuple[str, int, int]] = set()
+        self._times: defaultdict[tuple[str, int], dict[str | None, int]] = defaultdict(dict)
+
+    def add(self, head: dict[str, Any], number: int) -> None:
+        """Add the video of line ``number``, which begins with ``head``.
+
+        Raises:
+            KeyError: A field is missing.
+        """
+        task = decode_task(head)
+        self.lines[task.key] = number
+        self.files.add(task.file)
+        self._times[task.source, task.size_bytes][head["source"].get("content_key")] = task.mtime_ns
+
+    def recognize(self, task: VideoTask) -> VideoTask:
+        """The task as the file has it: one that was only touched since, or copied anew, with its old time.
+
+        Such a video has the path, the size and the ``content_key`` of a line; no other one is opened.
+        """
+        times = self._times.get((task.source, task.size_bytes))
+        if task.file in self.files or times is None:
+            return task
+        key = content_key(task)
+        mtime_ns = None if key is None else times.get(key)
+        return task if mtime_ns is None else replace(task, mtime_ns=mtime_ns)
+
+
+class Journal:
+    """Appends outcomes to ``output_jsonl``; each line is on disk before the next video's.
+
+    Args:
+        output_jsonl: The results file. Failures go beside it, to ``<name>.failures.jsonl``.
+        config: The options of the run.
+        layout: ``"frames"`` or ``"objects"``.
+        resume: Keep what the file holds and skip those videos; else it is moved aside and begun anew.
+
+    Attributes:
+        notes: What was repaired or moved aside, for the user to see.
+
+    Raises:
+        ConfigError: The layout is unknown.
+        ResultsError: The file was written with other options, is being written by another run (see
+            :class:`trackkit.results.lock.FileLock`), or cannot be opened.
+    """
+
+    def __init__(
+        self,
+        output_jsonl: str | os.PathLike[str],
+        config: TrackConfig,
+        *,
+        layout: str = "frames",
+        resume: bool = True,
+    ) -> None:
+        if layout not in LAYOUTS:
+            msg = f"layout is {layout!r}: choose one of {', '.join(LAYOUTS)}"
+            raise ConfigError(msg)
+        self.path, self.config, self.layout = Path(output_jsonl), config, layout
+        self.notes: list[str] = []
+        self._failures: FileIO | None = None
+        try:
+            with contextlib.ExitStack() as files:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                lock = FileLock(self.path)
+                files.callback(lock.release)
+                if lock.note is not None:
+                    self.notes.append(lock.note)
+                if not resume:
+                    self._move_aside()
+                self._repair()
+                self._done = self._read_done()
+                self._results = files.enter_context(self.path.open("ab", buffering=0))
+                self._files = files.pop_all()
+        except OSError as error:
+            msg = f"results file {self.path} cannot be written ({error.strerror}): check --output-jsonl"
+            raise ResultsError(msg) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files and let go of the lock."""
+        self._files.close()
+
+    def is_done(self, task: VideoTask) -> bool:
+        """Whether the file holds this video, unchanged since."""
+        return task.key in self._done.lines
+
+    def recognize(self, task: VideoTask) -> VideoTask:
+        """The task as the file has it: see :meth:`DoneVideos.recognize`."""
+        return self._done.recognize(task)
+
+    def read(self, tasks: Iterable[VideoTask]) -> Iterator[VideoResult]:
+        """The latest result of each of these videos that the file holds already."""
+        wanted = {self._done.lines[task.key] for task in tasks}
+        for number, (result, _) in enumerate(iter_jsonl(self.path) if wanted else (), start=1):
+            if number in wanted:
+                yield result
+
+    def read_failed(self) -> dict[TaskKey, VideoFailure]:
+        """The videos that failed with these options and were not done since, by ``VideoTask.key``."""
+        found = {f.task.key: f for f, config in iter_failures(self.path) if config == self.config.hash}
+        return {key: failure for key, failure in found.items() if key not in self._done.lines}
+
+    def write(self, outcome: VideoResult | VideoFailure) -> None:
+        """Append one outcome and see it to the disk. A truncated video is a result and a failure.
+
+        Raises:
+            ResultsError: It could not be written; the file holds no part of it.
+        """
+        if isinstance(outcome, VideoResult):
+            line = iter_line(outcome, self.config, self.layout, content_key(outcome.task))
+            self._append(self.path, self._results, line)
+        failure = failure_of(outcome)
+        if failure is None:
+            return
+        path = failures_path(self.path)
+        if self._failures is None:
+            try:
+                self._failures = self._files.enter_context(path.open("ab", buffering=0))
+            except OSError as error:
+                raise _cannot_be_written(path, error) from None
+        self._append(path, self._failures, [encode_failure(failure, self.config)])
+
+    def _append(self, path: Path, file: FileIO, pieces: Iterable[bytes]) -> None:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                raise FileNotFoundError(errno.ENOENT, "another file has its name now")
+            for block in _blocks(pieces):
+                rest = memoryview(block)
+                while rest:  # an unbuffered write may take a part only
+                    rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        except BaseException as error:  # an interrupt, too, leaves whole lines only
+            with contextlib.suppress(OSError):
+                os.ftruncate(file.fileno(), before)
+            if not isinstance(error, OSError):
+                raise
+            raise _cannot_be_written(path, error) from None
+
+    def _move_aside(self) -> None:
+        for path in (self.path, failures_path(self.path)):
+            if path.exists():
+                backup = path.with_name(f"{path.name}.{strftime('%Y%m%d-%H%M%S')}.bak")
+                path.replace(backup)
+                self.notes.append(f"{path} was there already: kept as {backup}")
+
+    def _repair(self) -> None:
+        """Keep a last line that was cut short aside: its video is done again."""
+        for path in (self.path, failures_path(self.path)):
+            if not path.exists():
+                continue
+            with path.open("rb+") as file:
+                whole = _end_of_last_line(file)
+                torn = file.read()
+                if not torn:
+                    continue
+                aside = path.with_name(path.name + ".torn")
+                with aside.open("ab") as kept:
+                    kept.write(torn + b"\n")
+                file.truncate(whole)
+                self.notes.append(
+                    f"the last line of {path} was cut short: kept in {aside}, its video runs again"
+                )
+
+    def _read_done(self) -> DoneVideos:
+        done = DoneVideos()
+        for number, line in numbered_lines(self.path) if self.path.exists() else ():
+            try:
+                head = decode_head(line)
+            except ResultsError as error:
+                msg = f"{self.path}, line {number} {error}. Choose another --output-jsonl, or --no-resume"
+                raise ResultsError(msg) from None
+            if head["config_hash"] != self.config.hash:
+                raise ResultsError(self._difference(head["config"]))
+            done.add(head, number)
+        return done
+
+    def _difference(self, theirs: dict[str, object]) -> str:
+        ours = self.config.to_dict()
+        changed = [
+            f"\n  {name}: {theirs.get(name)!r} there, {ours.get(name)!r} now"
+            for name in sorted(ours.keys() | theirs.keys())
+            if ours.get(name) != theirs.get(name)
+        ]
+        return (
+            f"{self.path} was written with other options:{''.join(changed)}\n"
+            "Use the same options to go on, another --output-jsonl, or --no-resume to begin anew "
+            "(the old file is kept)"
+        )
+
+
+def _blocks(pieces: Iterable[bytes], size: int = 1 << 20) -> Iterator[bytearray]:
+    """The pieces in blocks of about ``size`` bytes."""
+    block = bytearray()
+    for piece in pieces:
+        block += piece
+        if len(block) >= size:
+            yield block
+            block = bytearray()
+    yield block
+
+
+def _cannot_be_written(path: Path, error: OSError) -> ResultsError:
+    msg = (
+        f"{path} cannot be written ({error.strerror}); all lines in it are whole. "
+        "Make room, or bring the file back, then run the same command again: it goes on from here"
+    )
+    return ResultsError(msg)
+
+
+def _end_of_last_line(file: BinaryIO, block: int = 1 << 16) -> int:
+    """Position after the last newline; the file is left there."""
+    position = file.seek(0, os.SEEK_END)
+    while position > 0:
+        start = max(0, position - block)
+        file.seek(start)
+        found = file.read(position - start).rfind(b"\n")
+        if found >= 0:
+            return file.seek(start + found + 1)
+        position = start
+    return file.seek(0)

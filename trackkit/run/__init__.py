@@ -1,0 +1,1 @@
+"""Many videos: jobs, workers, clusters, and the session that holds them."""

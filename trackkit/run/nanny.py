@@ -1,0 +1,38 @@
+"""How worker processes are guarded and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from distributed import Nanny, Worker, WorkerPlugin
+
+DEATH_S = 60.0  # what the system may take to end a process that was killed
+
+
+class IgnoreInterrupts(WorkerPlugin):
+    """Ctrl-C reaches every process of a terminal: the workers leave it to the one that started them."""
+
+    name = "trackkit-ignore-interrupts"
+
+    def setup(self, worker: Worker) -> None:
+        """Runs in the main thread of the worker process."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class PatientNanny(Nanny):
+    """Waits for the end of a worker process that it has killed.
+
+    Dask's own gives it no time on a busy machine, and then fails whoever closes the cluster.
+    """
+
+    async def kill(self, timeout: float = 5, reason: str = "nanny-kill") -> None:
+        """End the worker process: in order within ``timeout`` seconds, or else at once."""
+        process = self.process
+        try:
+            await super().kill(timeout, reason)
+        except TimeoutError:
+            if process is None:
+                raise
+            async with asyncio.timeout(DEATH_S):
+                await process.stopped.wait()

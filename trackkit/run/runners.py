@@ -1,0 +1,239 @@
+"""Where tasks run: in this process, or on the workers of a Dask cluster. Both load the models once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
+from typing import Any, Protocol
+
+import dask
+from distributed import Client, Security
+
+from trackkit.config import TrackConfig
+from trackkit.core.errors import ClusterError
+from trackkit.core.tasks import VideoFailure, VideoTask
+from trackkit.monitor.dashboard import DashboardLink, add_page, dashboard_link
+from trackkit.monitor.events import PROGRESS_TOPIC, RUN_TOPIC, read_progress
+from trackkit.results.video_result import VideoResult
+from trackkit.run.attempt import attempt
+from trackkit.run.cluster import DASK_CONFIG
+from trackkit.run.schedule import run_tasks
+from trackkit.run.worker import ModelHost, wait_for_models
+from trackkit.tracking.models import load_models
+from trackkit.tracking.reporter import ProgressCallback
+from trackkit.tracking.track_video import Work, track_video
+
+Outcome = VideoResult | VideoFailure
+
+
+class Runner(Protocol):
+    """Runs tasks with models that are loaded already."""
+
+    @property
+    def dashboard(self) -> DashboardLink | None:
+        """The way to the dashboard, None where there is none."""
+        ...
+
+    def run(
+        self,
+        tasks: Sequence[VideoTask],
+        on_progress: ProgressCallback | None,
+        run_id: str,
+        work: Work = track_video,
+    ) -> Iterator[Outcome]:
+        """Yield the outcome of every task, in the order in which they are done."""
+        ...
+
+    def announce(self, run_id: str, **event: Any) -> None:
+        """Tell those who watch from outside: a run begins, a video is done, the run ends."""
+        ...
+
+    def close(self) -> None:
+        """Let go of models, workers and connections."""
+        ...
+
+
+class InProcessRunner:
+    """One video after the other in this process: for a breakpoint, or a single GPU.
+
+    Args:
+        config: What to load.
+        device: ``"cpu"`` or ``"cuda:N"``.
+        timeout_s: What a video may take; looked at between frames, so that code that hangs goes on hanging.
+    """
+
+    def __init__(self, config: TrackConfig, device: str, *, timeout_s: float | None = None) -> None:
+        self._config, self._models = config, load_models(config, device)
+        self._timeout_s = timeout_s
+        self.dashboard: DashboardLink | None = None
+
+    def run(
+        self,
+        tasks: Sequence[VideoTask],
+        on_progress: ProgressCallback | None,
+        run_id: str,
+        work: Work = track_video,
+    ) -> Iterator[Outcome]:
+        """Yield the outcome of every task."""
+        for task in tasks:
+            where: dict[str, Any] = {"timeout_s": self._timeout_s, "worker": "local"}
+            yield attempt(task, self._config, self._models, on_progress, work, **where)
+
+    def announce(self, run_id: str, **event: Any) -> None:
+        """Nobody watches from outside."""
+
+    def close(self) -> None:
+        """Let go of the models."""
+        del self._models
+
+
+class _ClosedUnlessConnected(Client):
+    """A client that closes itself where it does not connect, as to ``tls://`` without certificates.
+
+    Else the garbage collector does it at some time. Where that is in the thread in which the next client's
+    loop begins, it waits for a lock that is held until the loop has begun: an error ten seconds later.
+    """
+
+    def start(self, **options: Any) -> None:
+        """See ``distributed.Client.start``."""
+        try:
+            super().start(**options)
+        except BaseException:
+            self.close()
+            raise
+
+
+class ClusterRunner:
+    """The workers of a Dask cluster.
+
+    Args:
+        config: What to load.
+        device: ``"cpu"``, ``"cuda:0"``, or None: a GPU if the worker sees one.
+        target: A client, a cluster object, or the address of a scheduler.
+        schedule: See :func:`trackkit.run.schedule.run_tasks`.
+        expect: Number of workers that will come, where they are not all there yet.
+        worker_timeout_s: How long to wait for the first worker.
+        timeout_s: What a video may take.
+        security: TLS to reach the scheduler with, where ``target`` is an address.
+        dask_config: Dask's settings while it is open.
+
+    Raises:
+        ClusterError: The scheduler cannot be reached, no worker came, or one died while it loaded the models.
+        CheckpointError: A worker could not load the models.
+    """
+
+    def __init__(
+        self,
+        config: TrackConfig,
+        device: str | None,
+        target: Any,
+        *,
+        schedule: str = "dynamic",
+        expect: int = 0,
+        worker_timeout_s: float = 300.0,
+        timeout_s: float | None = None,
+        security: Security | None = None,
+        dask_config: Mapping[str, Any] = DASK_CONFIG,
+    ) -> None:
+        self._schedule, self._timeout_s = schedule, timeout_s
+        self._expect = max(expect, len(getattr(target, "plan", ())))
+        self._host = ModelHost(config, device)
+        self._stack = ExitStack()
+        try:
+            self._stack.enter_context(dask.config.set(dict(dask_config)))
+            self.client = (
+                target if isinstance(target, Client) else self._connect(target, worker_timeout_s, security)
+            )
+            try:
+                self.client.wait_for_workers(1, timeout=worker_timeout_s)
+            except TimeoutError:
+                msg = f"no worker came to {self.client.scheduler.address} within {worker_timeout_s:g} s"
+                raise ClusterError(msg) from None
+            self._load()
+            self._page_note = add_page(self.client)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _connect(self, target: Any, timeout_s: float, security: Security | None) -> Client:
+        options = {"set_as_default": False, "timeout": timeout_s, "security": security}
+        try:
+            return self._stack.enter_context(_ClosedUnlessConnected(target, **options))
+        except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
+            msg = (
+                f"no Dask scheduler answers at {target!r} ({error}): check the address, and TLS if it has it"
+            )
+            raise ClusterError(msg) from None
+
+    def _load(self) -> None:
+        try:
+            self.client.register_plugin(self._host)
+            self._stack.callback(self._unload)
+            self._gpus = dict(self.client.run(wait_for_models, self._host.name).values())
+        except OSError as error:  # the models' own errors come as CheckpointError or ConfigError
+            msg = (
+                f"a worker process died while it loaded the models ({error}): was memory short? Use fewer "
+                "workers or a smaller --sam-type; --num-workers 0 shows what happens"
+            )
+            raise ClusterError(msg) from None
+
+    @property
+    def dashboard(self) -> DashboardLink | None:
+        """The way to the dashboard, None where there is none."""
+        return dashboard_link(self.client, self._page_note)
+
+    def announce(self, run_id: str, **event: Any) -> None:
+        """Tell the page of the dashboard."""
+        if self._page_note is None and self.client.status == "running":
+            with suppress(OSError):  # the scheduler is gone, which the run itself finds out, too
+                self.client.log_event(RUN_TOPIC, {"run": run_id, "client": self.client.id, **event})
+
+    def run(
+        self,
+        tasks: Sequence[VideoTask],
+        on_progress: ProgressCallback | None,
+        run_id: str,
+        work: Work = track_video,
+    ) -> Iterator[Outcome]:
+        """Yield the outcome of every task, in the order in which they are done."""
+        with self._listening(on_progress, run_id):
+            for outcome in run_tasks(
+                self.client,
+                tasks,
+                self._host.name,
+                run=run_id,
+                schedule=self._schedule,
+                expect=self._expect,
+                timeout_s=self._timeout_s,
+                work=work,
+            ):
+                if isinstance(outcome, VideoFailure) and outcome.gpu is None:  # died before it could say
+                    yield replace(outcome, gpu=self._gpus.get(outcome.worker or ""))
+                else:
+                    yield outcome
+
+    @contextmanager
+    def _listening(self, on_progress: ProgressCallback | None, run_id: str) -> Iterator[None]:
+        if on_progress is None:
+            yield
+            return
+
+        def hear(event: tuple[float, dict[str, Any]]) -> None:
+            if event[1]["run"] == run_id:  # others may use the same cluster
+                on_progress(read_progress(event[1]["progress"]))
+
+        self.client.subscribe_topic(PROGRESS_TOPIC, hear)
+        try:
+            yield
+        finally:
+            self.client.unsubscribe_topic(PROGRESS_TOPIC)
+
+    def _unload(self) -> None:
+        if self.client.status == "running":  # else the workers are gone, and the models with them
+            with suppress(OSError):  # lost while asking
+                self.client.unregister_worker_plugin(self._host.name)
+
+    def close(self) -> None:
+        """Unload the models and disconnect."""
+        self._stack.close()

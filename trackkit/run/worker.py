@@ -1,0 +1,144 @@
+"""What runs on a Dask worker: the models, loaded once, and one task per video."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import threading
+from concurrent.futures import Future
+from contextlib import nullcontext
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from distributed import Worker, WorkerPlugin, get_worker
+
+from trackkit.config import TrackConfig
+from trackkit.core.errors import VideoTimeout
+from trackkit.core.tasks import Progress, VideoFailure, VideoTask
+from trackkit.monitor.events import LAST_WORDS_TOPIC, PROGRESS_TOPIC
+from trackkit.results.video_result import VideoResult
+from trackkit.run.attempt import attempt
+from trackkit.run.watchdog import end_process, watchdog
+from trackkit.tracking.models import Models, load_models
+from trackkit.tracking.track_video import Work, track_video
+
+if TYPE_CHECKING:
+    from trackkit.monitor.thumbnails import Thumbnails
+
+# How torch begins what it says of a failed kernel: each later use of the GPU by this process fails, too.
+_CUDA_ERROR = "CUDA error:"
+
+
+class ModelHost(WorkerPlugin):
+    """Loads the models when a worker starts and keeps them until the session ends.
+
+    ``setup`` must not block (heartbeats would stop) and must not raise (on a worker that joins later Dask
+    would only log it), so a thread loads, and whoever asks waits for it and gets its error.
+
+    Args:
+        config: What to load.
+        device: ``"cpu"``, ``"cuda:0"`` (the GPU that a worker sees), or None: a GPU if the worker sees one.
+    """
+
+    def __init__(self, config: TrackConfig, device: str | None) -> None:
+        self.config, self.device = config, device
+        self.name = f"trackkit-models-{config.hash}-{device}"
+
+    def setup(self, worker: Worker) -> None:
+        """Begin to load."""
+        self._models: Future[tuple[Models, Thumbnails]] = Future()
+        threading.Thread(target=self._load, name="trackkit-load", daemon=True).start()
+
+    def teardown(self, worker: Worker) -> None:
+        """Let go of the models."""
+        del self._models
+
+    def get(self) -> tuple[Models, Thumbnails]:
+        """The models, and what draws; waits until they are loaded, and raises what loading raised."""
+        return self._models.result()
+
+    async def loaded(self) -> Models:
+        """Wait in the event loop, as ``get`` does in a task's thread."""
+        return (await asyncio.wrap_future(self._models))[0]
+
+    def _load(self) -> None:
+        try:
+            models = load_models(self.config, self.device or _own_device())
+            from trackkit.monitor.thumbnails import (
+                Thumbnails,  # takes a second, here and not in the first video
+            )
+
+            self._models.set_result((models, Thumbnails()))
+        except BaseException as error:  # noqa: BLE001 - handed on to whoever calls get()
+            self._models.set_exception(error)
+
+
+def _own_device() -> str:
+    import torch
+
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
+def run_task(
+    task: VideoTask,
+    host: str,
+    run: str,
+    timeout_s: float | None = None,
+    grace_s: float = 0.0,
+    work: Work = track_video,
+) -> VideoResult | VideoFailure:
+    """Track one video with the models of the plugin named ``host``: what a Dask task does.
+
+    Progress goes to ``PROGRESS_TOPIC``, in the name of ``run``.
+
+    A model that does not load is the run's problem, not the video's, and raises CheckpointError or
+    ConfigError. Two things end the process, with a ``VideoFailure`` on ``LAST_WORDS_TOPIC``: a video that is
+    not back ``grace_s`` after its time is over, and an error after which the GPU can do nothing more.
+    """
+    worker = get_worker()
+    plugin: ModelHost = worker.plugins[host]
+    models, thumbnails = plugin.get()
+    name, gpu = str(worker.name), _gpu(models)
+
+    reached, started = 0, perf_counter()
+
+    def publish(progress: Progress) -> None:
+        nonlocal reached
+        reached = progress.frames
+        event = dataclasses.replace(thumbnails.add(progress), worker=name, gpu=gpu)
+        worker.log_event(PROGRESS_TOPIC, {"run": run, "progress": dataclasses.asdict(event)})
+
+    def say(failure: VideoFailure) -> None:
+        worker.log_event(LAST_WORDS_TOPIC, {"failure": dataclasses.asdict(failure)})
+
+    def give_up(stack: str) -> None:
+        seconds = perf_counter() - started
+        message = (
+            f"{task.video_path}: hangs after {reached} frames; its worker process was ended after "
+            f"{seconds:.0f} s, as --timeout-per-video is {timeout_s:g} s. The traceback says where it hung"
+        )
+        say(VideoFailure(task, VideoTimeout.__name__, message, stack, 1, name, gpu, seconds))
+
+    with nullcontext() if timeout_s is None else watchdog(timeout_s + grace_s, give_up):
+        where: dict[str, Any] = {"worker": name, "gpu": gpu}
+        outcome = attempt(task, plugin.config, models, publish, work, timeout_s=timeout_s, **where)
+    if isinstance(outcome, VideoFailure) and _CUDA_ERROR in outcome.message:
+        say(outcome)
+        end_process()
+    return outcome
+
+
+def _gpu(models: Models) -> str | None:
+    if models.device == "cpu":
+        return None
+    return os.environ.get("CUDA_VISIBLE_DEVICES", models.device)
+
+
+async def wait_for_models(host: str, dask_worker: Worker) -> tuple[str, str | None]:
+    """Wait, the worker's event loop going on, until its models are loaded; raises what loading raised.
+
+    Returns:
+        The worker's name, and its GPU.
+    """
+    return str(dask_worker.name), _gpu(await dask_worker.plugins[host].loaded())

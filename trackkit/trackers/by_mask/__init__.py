@@ -1,0 +1,1 @@
+"""Objects followed by their masks, by any engine that fulfils ``MaskEngine``."""

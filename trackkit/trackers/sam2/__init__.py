@@ -1,0 +1,1 @@
+"""SAM 2 as an engine of masks."""

@@ -1,0 +1,1 @@
+"""One video from its frames to its rows."""

@@ -1,0 +1,92 @@
+"""Models that are loaded once and serve one video after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+from trackkit.config import TrackConfig
+from trackkit.core.errors import CheckpointError
+from trackkit.detectors import Detector, load_detector
+from trackkit.trackers import TrackerModel, load_tracker
+from trackkit.weights.grounding_dino import fetch_detector
+from trackkit.weights.hub import FetchProgress
+from trackkit.weights.releases import SAM2_RELEASES, sam2_release
+from trackkit.weights.sam2 import fetch_sam2
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What is loaded once and serves one video after the other."""
+
+    detector: Detector
+    tracker: TrackerModel
+    device: str
+    load_seconds: float
+
+
+def load_models(config: TrackConfig, device: str) -> Models:
+    """Load detector and tracker onto ``device`` (``"cpu"`` or ``"cuda:N"``).
+
+    Raises:
+        CheckpointError: Weights are missing or wrong, or there is not enough memory for them.
+        ConfigError: A name is unknown, or the detector does not understand the prompt.
+    """
+    started = perf_counter()
+    try:
+        detector, tracker = load_detector(config, device), load_tracker(config, device)
+    except (ImportError, MemoryError, OSError, RuntimeError) as error:  # CUDA's errors are RuntimeErrors
+        msg = (
+            f"{config.detector} and {config.tracker} cannot be loaded onto {device} "
+            f"({type(error).__name__}: {error}): see `trackkit doctor`; where memory is short, use fewer "
+            "workers or a smaller --sam-type"
+        )
+        raise CheckpointError(msg) from error
+    return Models(detector, tracker, device, perf_counter() - started)
+
+
+SLOW_SECONDS_PER_FRAME = 1.0
+
+
+# Both ---------------------------------------------------------------------------------------------------
+
+
+def prepare_weights(config: TrackConfig, progress: FetchProgress | None = None) -> None:
+    """Make sure, before any worker starts, that the weights of a run are on this machine.
+
+    Detectors and trackers other than GroundingDINO and SAM 2 need nothing from here.
+
+    Args:
+        config: Says which weights.
+        progress: Hears how far a download is; None shows the hub's own bar.
+
+    Raises:
+        ConfigError: ``config.sam_type`` is unknown.
+        CheckpointError: Weights are not here and could not be downloaded.
+    """
+    if config.tracker == "sam2":
+        fetch_sam2(config.sam_type, config.model_path, progress)
+    if config.detector == "grounding-dino":
+        fetch_detector(config.detector_model, progress)
+
+
+def cpu_speed_warning(config: TrackConfig, seconds_per_frame: float) -> str | None:
+    """What to say where SAM 2 turns out slow on a CPU; None where it is quick enough or not used.
+
+    Args:
+        config: What runs.
+        seconds_per_frame: Measured on the first frames.
+    """
+    if config.tracker != "sam2" or seconds_per_frame < SLOW_SECONDS_PER_FRAME:
+        return None
+    release = sam2_release(config.sam_type)
+    version = release.name.partition("_hiera_")[0]
+    family = [other for other in SAM2_RELEASES.values() if other.name.startswith(f"{version}_hiera_")]
+    smallest = min(family, key=lambda other: other.parameters)
+    smaller = f"--sam-type {smallest.name} has {smallest.megabytes / release.megabytes:.0%} of its weights, "
+    return (
+        f"{release.name} takes {seconds_per_frame:.1f} s a frame on this CPU, "
+        f"{seconds_per_frame / 3.6:.1f} hours for 1000 frames: "
+        f"{smaller if release.parameters > 2 * smallest.parameters else ''}"
+        "--fps takes fewer frames, and --preset color needs no SAM 2"
+    )

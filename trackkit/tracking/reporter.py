@@ -1,0 +1,79 @@
+"""How far one video is, told often enough for a bar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+from trackkit.config import TrackConfig
+from trackkit.core.clock import StageClock
+from trackkit.core.frames import TrackedObjects
+from trackkit.core.tasks import Progress, VideoTask
+from trackkit.tracking.models import cpu_speed_warning
+
+ProgressCallback = Callable[[Progress], None]
+
+
+PROGRESS_INTERVAL_S = 0.1
+ADVISE_AFTER_FRAMES = 5
+
+
+class Reporter:
+    """Calls ``on_progress`` often enough for a bar, seldom enough to cost nothing."""
+
+    def __init__(
+        self,
+        task: VideoTask,
+        config: TrackConfig,
+        device: str,
+        total: int,
+        clock: StageClock,
+        on_progress: ProgressCallback | None,
+    ) -> None:
+        self._task, self._config, self._device = task, config, device
+        self._total, self._clock, self._on_progress = total, clock, on_progress
+        self._frames, self._objects = 0, set[int]()
+        self._started = perf_counter()
+        self._latest: TrackedObjects | None = None
+        self._next = 0.0
+        self.advice: tuple[str, ...] = ()
+
+    def settled(self, objects: TrackedObjects) -> None:
+        """A frame is settled: its objects are final."""
+        self._objects.update(objects.obj_ids.tolist())
+        self._latest = objects
+
+    def processed(self) -> None:
+        """One more frame has been processed."""
+        self._frames += 1
+        now = perf_counter()
+        if self._frames == ADVISE_AFTER_FRAMES and self._device == "cpu":
+            advice = cpu_speed_warning(self._config, (now - self._started) / self._frames)
+            self.advice = () if advice is None else (advice,)
+        if self._on_progress is not None and now >= self._next:
+            self._next = now + PROGRESS_INTERVAL_S
+            counts = (self._frames, self._total, len(self._objects), dict(self._clock.seconds))
+            progress = Progress(
+                *(self._task.video_path, "local", *counts),
+                gpu_mb=peak_gpu_mb(self._device),
+                notes=self.advice,
+                latest=self._latest,
+            )
+            self._on_progress(progress)
+
+
+def reset_peak_gpu(device: str) -> None:
+    """Begin to measure the peak of GPU memory anew; does nothing on a CPU."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_gpu_mb(device: str) -> float | None:
+    """Peak GPU memory allocated, MiB; None on a CPU."""
+    if not device.startswith("cuda"):
+        return None
+    import torch
+
+    return torch.cuda.max_memory_allocated(device) / 2**20

@@ -1,0 +1,1 @@
+"""Videos and folders of images: found, read, drawn into and written."""

@@ -1,0 +1,324 @@
+"""A video file, read through FFmpeg: times, colours, orientation, and what is damaged or missing."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+
+from trackkit.core.arrays import Image
+from trackkit.core.errors import VideoOpenError
+from trackkit.core.frames import VideoInfo
+from trackkit.video.source import DEFAULT_FPS, MAX_SIDE
+
+# FFmpeg opens these, but they are lists of other files, or any text at all (tty).
+_NOT_VIDEOS = frozenset({"concat", "dash", "hls", "imf", "sdp", "tty"})
+_STATE_LENGTH = frozenset({"asf", "flv", "matroska,webm"})  # in seconds, in the header of the file
+_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+_LEAD_IN = 2000  # packets without any frame, after which a stream counts as undecodable
+
+_UNDECODED = "packets that could not be decoded"
+_DAMAGED = "frames with damaged parts"
+_UNTIMED = "frames without a usable presentation time"
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """How the decoded picture becomes the one that is shown: first transposed, then mirrored."""
+
+    transpose: bool
+    mirror: int | None  # OpenCV's flip code
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> _Turn:
+        """From the display matrix, ``x' = a x + c y, y' = b x + d y``: quarter turns and mirrors."""
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist() if matrix else (1, 0, 0, 0, 1)
+        transpose = abs(b) > abs(a)
+        mirrored = (c < 0, b < 0) if transpose else (a < 0, d < 0)
+        return cls(
+            transpose, {(False, False): None, (True, False): 1, (False, True): 0, (True, True): -1}[mirrored]
+        )
+
+    def size(self, frame: av.VideoFrame) -> tuple[int, int]:
+        """Width and height as shown."""
+        return (frame.height, frame.width) if self.transpose else (frame.width, frame.height)
+
+    def __call__(self, image: Image) -> Image:
+        if self.transpose:
+            image = cv2.transpose(image)
+        return image if self.mirror is None else cv2.flip(image, self.mirror)
+
+
+class FileSource:
+    """A file that FFmpeg reads. Damage ends up in ``truncated`` and ``warnings``.
+
+    Raises:
+        VideoOpenError: No frame can be decoded.
+    """
+
+    is_folder = False
+
+    def __init__(self, path: str) -> None:
+        self.truncated: str | None = None
+        self._container = _open_container(path)
+        self._stream = stream = _pick_stream(self._container, path)
+        self._kind: str = self._container.format.name
+        self._tick = float(stream.time_base or Fraction(1, 90_000))
+        self._rate = self._mean_rate()
+        self._claim, self._claim_is_of_all = self._claimed_end()
+        self._notes: dict[str, tuple[int, float]] = {}  # what: how often, and when first
+        self._cause: str | None = None  # of breaking off
+        # How far demultiplexing is; times on the file's clock, in seconds.
+        self._packets, self._discarded, self._failed = 0, 0, 0
+        self._stream_end, self._file_end, self._gap, self._dts = 0.0, 0.0, 0.0, math.inf
+        # How far decoding is; times on our clock, whose 0 is tick `origin` of the file's.
+        self._frames, self._last, self._end = 0, 0.0, 0.0
+        self._origin: int | None = None
+        self._interlaced = False
+        self._to_rgb = VideoReformatter()
+        self._decoded = self._decode()
+        first = next(self._decoded, None)
+        if first is None:
+            reason = "; ".join(self.warnings) or self._cause or "the file ends before the first one"
+            self.close()
+            msg = f"{path}: no frame can be decoded ({reason})"
+            raise VideoOpenError(msg)
+        self._first = first
+        self._turn = _Turn.of(first)
+        self.info = self._claimed_info(*self._turn.size(first))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One line for each kind of damage: how often, and near which time it was first met."""
+        return tuple(f"{what}: {n}, the first near {at:.2f} s" for what, (n, at) in self._notes.items())
+
+    def pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]:
+        """For every frame its time and a function that converts it."""
+        info = self.info
+        for frame in chain((self._first,), self._decoded):
+            width, height = self._turn.size(frame)
+            if (width, height) != (info.width, info.height):
+                change = f"from {info.width} x {info.height} to {width} x {height}"
+                self._cause = f"the picture size changes {change} pixels"
+                break
+            yield self._place(frame), partial(self._image, frame)
+        else:
+            self._judge()
+        if self._cause is not None:
+            stated = f" of {info.num_frames} ({info.duration_s:.2f} s)" if info.num_frames else ""
+            self.truncated = f"{self._cause} after {self._frames} frames ({self._end:.2f} s){stated}"
+        fps = info.fps
+        if self._frames > 1 and not self._failed:
+            measured = (self._frames - 1) / self._last
+            if abs(measured / fps - 1) > 0.01:  # else what is stated is more exact: 30000/1001, not 29.98
+                fps = measured
+        self.info = replace(info, fps=fps, num_frames=self._frames, duration_s=self._end)
+
+    def close(self) -> None:
+        """Let the file go. Nobody may be drawing pictures."""
+        self._decoded.close()
+        self._container.close()
+
+    def _demux(self) -> Iterator[av.Packet[VideoStream] | None]:
+        """Packets of the stream, then None: the decoder's sign to give what it holds back."""
+        held = None
+        try:
+            for packet in self._container.demux(*(() if self._claim_is_of_all else (self._stream,))):
+                if not packet.size or not self._follow(packet):  # an empty one would end the decoding
+                    continue
+                if held is not None:
+                    yield held
+                # A packet cut by the end of the file would cost the decoder whole frames: keep it away.
+                held = packet if packet.is_corrupt else None
+                if held is None:
+                    yield packet
+        except av.FFmpegError as error:
+            self._cause = f"the file cannot be read on ({error.strerror})"
+        if held is not None:
+            self._cause = self._cause or "the file is cut"
+        yield None
+
+    def _follow(self, packet: av.Packet[VideoStream]) -> bool:
+        """Keep account of how far the file goes. Whether the packet is of our stream."""
+        began = packet.pts if packet.pts is not None else packet.dts
+        end = 0.0 if began is None else float((began + (packet.duration or 0)) * packet.time_base)
+        self._file_end = max(self._file_end, end)
+        if packet.stream_index != self._stream.index:
+            return False
+        if not packet.is_discard:
+            self._stream_end = max(self._stream_end, end)
+        if packet.dts is not None:
+            self._gap = max(self._gap, packet.dts * self._tick - self._dts)
+            self._dts = packet.dts * self._tick
+        return True
+
+    def _decode(self) -> Generator[av.VideoFrame]:
+        self._stream.thread_type = "AUTO"
+        self._stream.codec_context.options = {"max_pixels": str(MAX_SIDE**2)}
+        shown = False
+        for packet in self._demux():
+            if packet is not None:
+                self._packets += 1
+                self._discarded += packet.is_discard
+            try:
+                frames = self._stream.decode(packet)
+            except av.FFmpegError as error:
+                self._note(f"{_UNDECODED} ({error.strerror})")
+                self._failed += 1
+                frames = []
+            yield from frames
+            shown = shown or bool(frames)
+            if not shown and self._packets >= _LEAD_IN:
+                return
+
+    def _place(self, frame: av.VideoFrame) -> float:
+        """Time of the frame on our clock."""
+        time_s = expected = self._last + 1 / self._rate if self._frames else 0.0
+        avi = (
+            self._kind == "avi"
+        )  # knows decoding times only; FFmpeg's guess at the others is wrong for H.264
+        ticks = frame.dts if avi else frame.pts
+        if ticks is not None:
+            if self._origin is None:
+                self._origin = ticks - round(expected / self._tick)
+            time_s = (ticks - self._origin) * self._tick
+        early = self._frames > 0 and time_s <= self._last
+        if early or (ticks is None and not avi):
+            self._note(_UNTIMED)
+        if early:
+            time_s = expected
+        if frame.is_corrupt:
+            self._note(_DAMAGED)
+        self._interlaced = self._interlaced or frame.interlaced_frame
+        self._frames += 1
+        self._last = time_s
+        self._end = time_s + (frame.duration * self._tick or 1 / self._rate)
+        return time_s
+
+    def _image(self, frame: av.VideoFrame) -> Image:
+        rgb = self._to_rgb.reformat(frame, format="rgb24", threads=1)
+        image = np.asarray(rgb.to_ndarray(), np.uint8)
+        if rgb is frame or not image.flags.c_contiguous:  # the decoder's own memory, or rows with padding
+            image = image.copy()
+        return self._turn(image)
+
+    def _note(self, what: str, times: int = 1) -> None:
+        n, first = self._notes.get(what, (0, self._end))
+        self._notes[what] = (n + times, first)
+
+    def _mean_rate(self) -> float:
+        stream = self._stream
+        rates = [stream.average_rate, stream.guessed_rate]
+        if self._container.format.flags & av.format.Flags.no_timestamps.value:
+            rates.reverse()  # a raw stream's average is made up; the codec's header may know
+        # From 1000 on it is the unit of time that is taken for a rate (WebM from a browser).
+        return next((float(rate) for rate in rates if rate and rate < 1000), DEFAULT_FPS)
+
+    def _claimed_end(self) -> tuple[float | None, bool]:
+        """When the header says that the file ends (its clock), and whether that includes other streams.
+
+        None where no header says it: the length of other containers is an estimate of FFmpeg.
+        """
+        stream, total = self._stream, self._container.duration
+        if "mov" in self._kind and stream.duration:
+            return (max(0, stream.start_time or 0) + stream.duration) * self._tick, False
+        if self._kind == "avi" and stream.frames:  # stream.duration is adapted to the size of the file
+            return stream.frames * self._tick, False
+        if self._kind not in _STATE_LENGTH or not total:
+            return None, False
+        tag = _DURATION.match(next((v for k, v in stream.metadata.items() if k.startswith("DURATION")), ""))
+        if tag is None:
+            return total / av.time_base, True
+        hours, minutes, seconds = tag.groups()
+        return min(total / av.time_base, int(hours) * 3600 + int(minutes) * 60 + float(seconds)), False
+
+    def _claimed_info(self, width: int, height: int) -> VideoInfo:
+        stream, total = self._stream, self._container.duration
+        if self._claim is not None:
+            duration = self._claim - max(0, stream.start_time or 0) * self._tick
+        else:
+            duration = stream.duration * self._tick if stream.duration else (total or 0) / av.time_base
+        frames = len(stream.index_entries) if "mov" in self._kind else stream.frames
+        return VideoInfo(
+            width, height, self._rate, frames or round(duration * self._rate), max(0.0, duration)
+        )
+
+    def _judge(self) -> None:
+        """Whether all was read that the file states, once nothing more comes."""
+        # FFmpeg's threads do not report every failure, so count. Not lost are the packets of VP8 that are not
+        # for showing, and the second of two that hold one field each of an interlaced frame.
+        lost = self._packets - self._discarded - self._failed - self._frames
+        if lost > 0 and not self._interlaced and self._stream.codec_context.name != "vp8":
+            self._failed += lost
+            self._note(_UNDECODED, lost)
+        end = self._end + (self._origin or 0) * self._tick
+        # No next frame ends the last one: it may stand for as long as any before it did, and a bit.
+        slack = max(0.1, 2 * self._gap)
+        if self._cause is not None:
+            return
+        # The index of an MP4 lists what is to come, edit lists applied, so it is taken at its word.
+        if "mov" in self._kind and self._packets < len(self._stream.index_entries):
+            self._cause = "the file is cut"
+        elif end < self._stream_end - slack:
+            self._cause = "nothing can be decoded any more"
+        elif self._claim and (self._file_end if self._claim_is_of_all else end) < self._claim - slack:
+            self._cause = "the file ends"
+
+
+def _open_container(path: str) -> InputContainer:
+    # "file:" keeps FFmpeg from taking the path for an address; the whitelist keeps the file from naming one.
+    options = {"protocol_whitelist": "file", "max_pixels": str(MAX_SIDE**2)}
+    try:
+        container: InputContainer = av.open(f"file:{path}", options=options, metadata_errors="replace")
+    except av.FFmpegError as error:
+        msg = f"{path}: FFmpeg cannot read this as a video ({error.strerror})"
+        if isinstance(error, av.error.InvalidDataError) and _begins_as_mp4(path):
+            msg += "; it begins as an MP4, so its end, where the index is, may have been cut off"
+        raise VideoOpenError(msg) from error
+    kind = container.format.name
+    if kind in _NOT_VIDEOS:
+        container.close()
+        msg = f"{path}: is text or a playlist ({kind}), not a video; expected the video file itself"
+        raise VideoOpenError(msg)
+    return container
+
+
+def _begins_as_mp4(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        return file.read(8)[4:] == b"ftyp"
+
+
+def _pick_stream(container: InputContainer, path: str) -> VideoStream:
+    """The video stream with the largest picture; a cover picture is none."""
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        kinds = " and ".join(sorted({s.type for s in container.streams})) or "no"
+        container.close()
+        msg = f"{path}: has no video stream, only {kinds}; expected a video"
+        raise VideoOpenError(msg)
+    streams = [s for s in streams if s.codec_context is not None]
+    if not streams:
+        container.close()
+        msg = f"{path}: FFmpeg has no decoder for its video stream; convert it to H.264 first"
+        raise VideoOpenError(msg)
+    stream = max(streams, key=lambda s: s.width * s.height)
+    if max(stream.width, stream.height) > MAX_SIDE:
+        size = f"{stream.width} x {stream.height}"
+        container.close()
+        msg = f"{path}: its pictures are {size} pixels; at most {MAX_SIDE} a side can be read"
+        raise VideoOpenError(msg)
+    return stream
