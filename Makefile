@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 EXTRAS := gpu,notebook,slurm,dev
 
-.PHONY: help setup demo test check lint types notebooks bench clean
+.PHONY: help setup demo test check lint types notebooks readme bench clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -35,6 +35,9 @@ types: $(READY)  ## mypy, strict
 
 notebooks: $(READY)  ## run every notebook from top to bottom
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 --timeout=900 notebooks
+
+readme: $(READY) ## write the table of options in the README anew
+	$(BIN)/python docs/write_options.py
 
 bench: $(READY)  ## speed and memory, as ratios; tables go to benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/pipeline.py --write

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 from pathlib import Path
 
 import pytest
 
+import trackkit as tk
 from trackkit.cli import main as cli
 from trackkit.synthetic.dataset import write_video
 from trackkit.synthetic.scenes import make_scene
@@ -50,6 +52,14 @@ def test_dask_can_ask_slurm_for_workers() -> None:
         script = cluster.job_script()
     assert "#SBATCH --gres=gpu:1" in script
     assert "--lifetime" in script
+
+
+def test_the_table_of_options_is_that_of_the_options() -> None:
+    path = Path(__file__).parents[1] / "docs" / "write_options.py"
+    writer = runpy.run_path(str(path))
+    assert writer["with_table"](README) == README, "write it anew: make readme"
+    for name in tk.TrackConfig.__dataclass_fields__.keys() - {"text_prompt", "unknown"}:
+        assert f"| `--{name.replace('_', '-')}` " in README
 
 
 @pytest.mark.parametrize("command", ["track", "eval", "export", "status"])

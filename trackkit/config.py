@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from trackkit.core.errors import ConfigError
+from trackkit.core.options import check_options, documented, option, options_of, values_of
 from trackkit.core.text_prompt import parse_prompt
-from trackkit.weights.releases import DEFAULT_DETECTOR, detector_name, sam2_release
-
-DTYPES = ("auto", "fp32", "bf16", "fp16")
-MEMORIES = ("stock", "samurai")
+from trackkit.weights.releases import DEFAULT_DETECTOR, detector_name, find_sam2_release, sam2_release
 
 # A tracker that has nothing but detections needs them on every frame.
 DETECTION_FREQUENCY = 10
@@ -37,101 +36,143 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+# What a method does not use decides nothing. A method that is not named here, such as one of the user's own,
+# may use every option.
+
+
+def _reads_text(config: TrackConfig) -> bool:
+    return config.detector not in ("color", "none")
+
+
+def _follows_masks(config: TrackConfig) -> bool:
+    return config.tracker != "bytetrack"
+
+
+def _has_threshold(config: TrackConfig) -> bool:
+    return config.detector != "none" or config.tracker == "bytetrack"
+
+
+def _has_network(config: TrackConfig) -> bool:
+    return _reads_text(config) or _follows_masks(config)
+
+
+def _sam_type(config: TrackConfig, name: str) -> str:
+    return sam2_release(name).name if config.tracker == "sam2" else name
+
+
+@documented()
 @dataclass(frozen=True)
 class TrackConfig:
     """Everything that decides the result for a video. Where it runs is the Session's business.
 
-    Args:
-        text_prompt: Classes to find, separated by ``.``, ``,`` or ``;``: ``"person. red cup."``.
-        detector: Name of a registered detector.
-        tracker: Name of a registered tracker.
-        detector_model: Hub name or local folder of the detector's weights; ``mini`` ships with trackkit.
-        sam_type: SAM 2 model, ``sam2.1_hiera_{tiny,small,base_plus,large}`` or the 2.0 names; ``mini`` ships
-            with trackkit.
-        model_path: SAM 2 checkpoint file; None looks in ``models/sam2/checkpoints`` and the hub's cache.
-        detection_frequency: The detector runs on every Nth processed frame; None is 1 for a tracker that only
-            joins detections (``bytetrack``), 10 for one that propagates masks.
-        max_frames: Frames kept in memory per video, a window and not a cut.
-        fps: Rate at which frames are processed, by time and never above the source; None takes every frame.
-        box_threshold: Lowest score of a detection.
-        text_threshold: Lowest score of a word of the prompt within a detection.
-        dtype: ``auto`` (bf16 on GPUs that have it, else fp32), ``fp32``, ``bf16`` or ``fp16``.
-        batch_size: Frames that the detector and the image encoder take at once.
-        memory: What SAM 2 remembers of an object: ``stock`` or ``samurai`` (motion-aware, arXiv 2411.11922).
-        compile: Compile the stages of SAM 2 with ``torch.compile``: slow to start, then faster.
-        reanchor: Prompt an object anew from the detector where its mask has drifted off the detections.
-        min_region: Regions of a mask of SAM 2 below this share of its largest one are dropped: specks far
-            from the object. 0 keeps all.
-        min_pred_iou: Where SAM 2 predicts a lower IoU for the mask of an object, the object is out of sight.
-        patience_s: Seconds for which an object out of sight is remembered; seen again later, it is a new one.
-        max_objects: Objects that are followed at once, those out of sight included.
-        scene_cuts: End all objects where a new scene begins.
+    ``unknown`` holds options of a file that this version of trackkit does not know; see :meth:`from_dict`.
 
     Raises:
         ConfigError: A value cannot work; the message says which values can.
     """
 
     text_prompt: str
-    detector: str = "grounding-dino"
-    tracker: str = "sam2"
-    detector_model: str = DEFAULT_DETECTOR
-    sam_type: str = "sam2.1_hiera_large"
-    model_path: str | None = None
-    detection_frequency: int = None  # type: ignore[assignment]  # resolved when made, never None afterwards
-    max_frames: int = 60
-    fps: float | None = None
-    box_threshold: float = 0.35
-    text_threshold: float = 0.25
-    dtype: str = "auto"
-    batch_size: int = 4
-    memory: Literal["stock", "samurai"] = "stock"
-    compile: bool = False
-    reanchor: bool = False
-    min_region: float = 0.0
-    min_pred_iou: float = 0.0
-    patience_s: float = 10.0
-    max_objects: int = 100
-    scene_cuts: bool = True
+    detector: str = option("grounding-dino", "what finds objects")
+    tracker: str = option("sam2", "what follows them")
+    detector_model: str = option(
+        DEFAULT_DETECTOR,
+        "weights of the detector: a hub name, a local folder, a .pth; mini ships with trackkit",
+        tidy=lambda config, name: detector_name(name),
+        used=_reads_text,
+    )
+    sam_type: str = option(
+        "sam2.1_hiera_large",
+        "SAM 2 model: sam2.1_hiera_{tiny,small,base_plus,large}, or the 2.0 names; mini ships with trackkit",
+        tidy=_sam_type,
+        used=_follows_masks,
+    )
+    model_path: str | None = option(
+        None,
+        "SAM 2 checkpoint file",
+        none="models/sam2/checkpoints, then the hub's cache",
+        used=_follows_masks,
+    )
+    detection_frequency: int = option(
+        None,
+        "the detector runs on every Nth processed frame",
+        at_least=1,
+        none=f"{DETECTION_FREQUENCY}; 1 with bytetrack, which only joins detections",
+    )
+    max_frames: int = option(
+        60, "frames kept in memory per video: a window, not a cut", at_least=1, decides=False
+    )
+    fps: float | None = option(
+        None,
+        "rate at which frames are processed, by time, never above the source",
+        above=0,
+        none="every frame",
+    )
+    box_threshold: float = option(
+        0.35, "lowest score of a detection", at_least=0, at_most=1, used=_has_threshold
+    )
+    text_threshold: float = option(
+        0.25,
+        "lowest score of a word of the prompt within a detection",
+        at_least=0,
+        at_most=1,
+        used=_reads_text,
+    )
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = option(
+        "auto", "precision of the models; auto is bf16 on GPUs that have it, else fp32", used=_has_network
+    )
+    batch_size: int = option(
+        4, "frames that the detector and the image encoder take at once", at_least=1, decides=False
+    )
+    memory: Literal["stock", "samurai"] = option(
+        "stock",
+        "what SAM 2 remembers of an object; samurai is motion-aware (arXiv 2411.11922)",
+        used=_follows_masks,
+    )
+    compile: bool = option(
+        False, "compile SAM 2 with torch.compile: slow to start, then faster", decides=False
+    )
+    reanchor: bool = option(
+        False,
+        "prompt an object anew from the detector where its mask has drifted off the detections",
+        used=_follows_masks,
+    )
+    min_region: float = option(
+        0.0,
+        "regions of a mask below this share of its largest one are dropped: specks far from the object",
+        details="The mini preset sets 1. High values cost half of an object that is cut in two.",
+        at_least=0,
+        at_most=1,
+        used=_follows_masks,
+    )
+    min_pred_iou: float = option(
+        0.0,
+        "an object is out of sight where SAM 2 predicts a lower IoU for its mask",
+        details="The mini preset sets 0.2.",
+        at_least=0,
+        at_most=1,
+        used=_follows_masks,
+    )
+    patience_s: float = option(
+        10.0,
+        "seconds for which an object out of sight is remembered; seen again later, it is a new one",
+        at_least=0,
+        used=_follows_masks,
+    )
+    max_objects: int = option(
+        100, "objects that are followed at once, those out of sight included", at_least=1, used=_follows_masks
+    )
+    scene_cuts: bool = option(True, "end all objects where a new scene begins", used=_follows_masks)
+    unknown: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         parse_prompt(self.text_prompt)
         if self.detection_frequency is None:
-            frequency = DETECTION_FREQUENCIES.get(self.tracker, DETECTION_FREQUENCY)
-            object.__setattr__(self, "detection_frequency", frequency)
-        for name in ("detection_frequency", "max_frames", "batch_size", "max_objects"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                msg = f"{name} is {value!r}: expected a whole number from 1 up"
-                raise ConfigError(msg)
-        for name in ("box_threshold", "text_threshold", "min_region", "min_pred_iou"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0 <= value <= 1:
-                msg = f"{name} is {value!r}: expected a number from 0 to 1"
-                raise ConfigError(msg)
-        if self.fps is not None and (
-            not isinstance(self.fps, int | float) or not 0 < self.fps < float("inf")
-        ):
-            msg = f"fps is {self.fps!r}: expected a number above 0, or None for every frame"
-            raise ConfigError(msg)
-        self._check_models()
+            object.__setattr__(self, "detection_frequency", self._default_frequency)
+        check_options(self)
 
-    def _check_models(self) -> None:
-        # Short and long names are one model, and one hash.
-        if self.detector == "grounding-dino":
-            object.__setattr__(self, "detector_model", detector_name(self.detector_model))
-        if self.tracker == "sam2":
-            object.__setattr__(self, "sam_type", sam2_release(self.sam_type).name)
-        if not isinstance(self.patience_s, int | float) or not 0 <= self.patience_s < float("inf"):
-            msg = f"patience_s is {self.patience_s!r}: expected a number of seconds from 0 up"
-            raise ConfigError(msg)
-        for name, choices in (("dtype", DTYPES), ("memory", MEMORIES)):
-            if getattr(self, name) not in choices:
-                msg = f"{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}"
-                raise ConfigError(msg)
-        for name in ("compile", "reanchor", "scene_cuts"):
-            if not isinstance(getattr(self, name), bool):
-                msg = f"{name} is {getattr(self, name)!r}: expected True or False"
-                raise ConfigError(msg)
+    @property
+    def _default_frequency(self) -> int:
+        return DETECTION_FREQUENCIES.get(self.tracker, DETECTION_FREQUENCY)
 
     @classmethod
     def from_preset(cls, preset: str, text_prompt: str, **options: Any) -> TrackConfig:
@@ -151,30 +192,76 @@ class TrackConfig:
         return parse_prompt(self.text_prompt)
 
     @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What decides the result: the classes, and the options that are used and differ from their defaults.
+
+        Options of speed and memory are not in it, so that a run may go on with others. An option that is
+        added to trackkit, with a default that keeps the results, changes no identity.
+        """
+        defaults = {name: known.default for name, known in options_of(TrackConfig).items()}
+        defaults["detection_frequency"] = self._default_frequency
+        chosen = {
+            name: value
+            for name, value in values_of(self, TrackConfig).items()
+            if value != defaults[name] and self._decides(name)
+        }
+        return {"classes": list(self.classes), **chosen, **dict(self.unknown)}
+
+    def _decides(self, name: str) -> bool:
+        known = options_of(TrackConfig)[name]
+        return known.decides and (known.used is None or known.used(self))
+
+    @cached_property
     def hash(self) -> str:
-        """16 hex digits that change with anything that decides the result."""
-        text = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=True)
+        """16 hex digits that change with the :attr:`identity`."""
+        text = json.dumps(self.identity, sort_keys=True, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Plain values, for JSON; those of unknown options as they were read."""
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "unknown"}
+        return {**values, **dict(self.unknown)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrackConfig:
-        """The inverse of :meth:`to_dict`.
+    def from_dict(cls, values: Mapping[str, Any]) -> TrackConfig:
+        """The inverse of :meth:`to_dict`, for files of this version and of others.
+
+        Options that are missing have their defaults. Options that this version does not know, and choices
+        that it does not have, are kept in ``unknown``: they are written back by :meth:`to_dict`, and are part
+        of the identity.
 
         Raises:
-            ConfigError: An option is unknown, missing or wrong.
+            ConfigError: ``text_prompt`` is missing, or a value is wrong.
         """
-        known = {f.name for f in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown or "text_prompt" not in values:
-            problem = f"unknown options {', '.join(unknown)}" if unknown else "text_prompt is missing"
-            msg = f"{problem}: known options are {', '.join(sorted(known))}"
+        if "text_prompt" not in values:
+            msg = "text_prompt is missing: expected the options of a run"
             raise ConfigError(msg)
-        return cls(**values)
+        known, unknown = {"text_prompt": values["text_prompt"]}, []
+        for name, value in values.items():
+            if name in options_of(cls) and not _is_new_choice(name, value, values):
+                known[name] = value
+            elif name != "text_prompt":
+                unknown.append((name, value))
+        return cls(**known, unknown=tuple(sorted(unknown)))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of options that were read from a file."""
+        if not self.unknown:
+            return ()
+        named = ", ".join(f"{name}={value!r}" for name, value in self.unknown)
+        return (
+            f"written with options that this trackkit does not know: {named}; update trackkit to use them",
+        )
 
     def replace(self, **changes: Any) -> TrackConfig:
         """A copy with some options changed, checked again."""
         return replace(self, **changes)
+
+
+def _is_new_choice(name: str, value: Any, values: Mapping[str, Any]) -> bool:
+    """Whether an option of a file has a choice that a later version of trackkit has added."""
+    if name == "sam_type" and values.get("tracker", "sam2") == "sam2":
+        return isinstance(value, str) and find_sam2_release(value) is None
+    choices = options_of(TrackConfig)[name].choices
+    return bool(choices) and isinstance(value, str) and value not in choices

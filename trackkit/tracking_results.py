@@ -44,6 +44,8 @@ class TrackingResults:
         videos: One row per video, failed ones included; columns in ``VIDEO_DTYPES``.
         failures: One row per video that failed, or that breaks off and was tracked up to there; columns in
             ``FAILURE_DTYPES``.
+        notes: What the user should know of the run as a whole, such as options of a file that this version of
+            trackkit does not know.
     """
 
     def __init__(self, outcomes: Iterable[VideoResult | VideoFailure], config: TrackConfig) -> None:
@@ -65,6 +67,11 @@ class TrackingResults:
         """One row per video that failed or is truncated."""
         failures = [failure for failure in map(failure_of, self.outcomes) if failure is not None]
         return _frame([failure_row(failure) for failure in failures], FAILURE_DTYPES)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the run as a whole."""
+        return self.config.notes
 
     @cached_property
     def trust(self) -> pd.DataFrame:
@@ -203,7 +210,12 @@ class TrackingResults:
         from trackkit.results.review import results_html
 
         return results_html(
-            repr(self), self.config.text_prompt, videos=self.videos, failures=self.failures, trust=self.trust
+            repr(self),
+            self.config.text_prompt,
+            notes=self.notes,
+            videos=self.videos,
+            failures=self.failures,
+            trust=self.trust,
         )
 
     def __len__(self) -> int:
@@ -264,7 +276,7 @@ def read_jsonl(path: str | os.PathLike[str]) -> TrackingResults:
     for failure, _ in iter_failures(path):
         outcomes[failure.task.source] = failure
     for result, line_config in iter_jsonl(path):
-        if config is not None and line_config != config:
+        if config is not None and line_config.identity != config.identity:
             msg = f"{path} holds runs with different options: read them one by one with iter_jsonl"
             raise ResultsError(msg)
         outcomes[result.task.source] = result

@@ -60,19 +60,6 @@ def test_values_with_underscores_stay_as_they_are() -> None:
     assert cli.to_kebab("my_list.txt") == "my_list.txt"
 
 
-def test_every_option_of_a_config_has_a_flag_and_a_line_in_the_readme(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    with pytest.raises(SystemExit):
-        cli.main(["track", "--help"])
-    help_text = capsys.readouterr().out
-    for name in tk.TrackConfig.__dataclass_fields__:
-        flag = "--" + name.replace("_", "-")
-        assert flag in help_text
-        assert f"`{flag}`" in readme
-
-
 def test_track_writes_what_it_says(clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [
         *("track", "--video-list", clips / "all.txt", "--output-jsonl", tmp_path / "t.jsonl"),

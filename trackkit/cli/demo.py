@@ -13,6 +13,7 @@ from rich.console import Console
 from trackkit.cli.track import run_job
 from trackkit.config import TrackConfig
 from trackkit.run.job import Job
+from trackkit.run.options import SessionOptions
 from trackkit.synthetic.dataset import write_dataset
 from trackkit.synthetic.scenes import make_natural_scene
 from trackkit.tracking_results import read_jsonl
@@ -97,7 +98,7 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
     shutil.rmtree(files.annotated, ignore_errors=True)
     files.jsonl.unlink(missing_ok=True)
     with Job(videos, demo_config(), output_jsonl=files.jsonl, output_video_dir=files.annotated) as job:
-        code = run_job(job, {"device": "cpu", "num_workers": options.num_workers}, console)
+        code = run_job(job, SessionOptions(device="cpu", num_workers=options.num_workers), console)
     contact_sheet(read_jsonl(files.jsonl)).save(files.contact_sheet)
     console.print("\nLook at them:")
     for path, what in (

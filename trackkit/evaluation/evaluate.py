@@ -173,10 +173,14 @@ def evaluate(
     metrics = Metrics()
     if isinstance(predictions, TrackingResults):
         results = [outcome for outcome in predictions.outcomes if isinstance(outcome, VideoResult)]
+        notes = list(predictions.notes)
     else:
         # The last line of a video counts, as for read_jsonl, but runs with different options may be together.
-        results = list({r.task.source: r for r, _ in iter_jsonl(predictions)}.values())
-    pairs, notes = _pair(read_ground_truth(ground_truth, format), results)
+        last = {result.task.source: (result, config) for result, config in iter_jsonl(predictions)}
+        results = [result for result, _ in last.values()]
+        notes = list(dict.fromkeys(note for _, config in last.values() for note in config.notes))
+    pairs, pair_notes = _pair(read_ground_truth(ground_truth, format), results)
+    notes += pair_notes
     by = _similarity(pairs, by)
     notes += [] if ignore_labels else _label_notes(pairs)
     rows, found, tracks = [], [], []

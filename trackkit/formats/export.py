@@ -67,12 +67,14 @@ class ExportSource:
     Attributes:
         names: By source path of each video, its name in the dataset.
         classes: Of all videos.
+        notes: What the user should know of the runs.
         failures: The videos that are not in it.
         read: Gives the results one by one, each with the options of its run.
     """
 
     names: dict[str, str]
     classes: tuple[str, ...]
+    notes: tuple[str, ...]
     failures: tuple[VideoFailure, ...]
     read: Callable[[], Iterator[tuple[VideoResult, TrackConfig]]]
 
@@ -86,6 +88,7 @@ class ExportSource:
         return cls(
             names=dataset_names(result.task.source for result in found),
             classes=config.classes,
+            notes=config.notes,
             failures=tuple(outcome for outcome in outcomes if isinstance(outcome, VideoFailure)),
             read=lambda: ((result, config) for result in found),
         )
@@ -101,6 +104,7 @@ class ExportSource:
         """
         last: dict[str, int] = {}
         classes: dict[str, None] = {}
+        notes: dict[str, None] = {}
         for number, line in numbered_lines(path):
             try:
                 source, config = _head(line)
@@ -109,6 +113,7 @@ class ExportSource:
                 raise ResultsError(msg) from None
             last[source] = number
             classes |= dict.fromkeys(config.classes)
+            notes |= dict.fromkeys(config.notes)
         failures = {failure.task.source: failure for failure, _ in iter_failures(path)}
         if not last and not failures:
             msg = f"{path} holds no results"
@@ -117,6 +122,7 @@ class ExportSource:
         return cls(
             names=dataset_names(last),
             classes=tuple(classes),
+            notes=tuple(notes),
             failures=tuple(failure for source, failure in failures.items() if source not in last),
             read=lambda: decode_lines(path, (line for line in numbered_lines(path) if line[0] in wanted)),
         )
@@ -166,7 +172,10 @@ def export(
         frames_part = None if frames_path is None else files.enter_context(whole(frames_path))
         if frames_part is not None:
             frames_part.mkdir()
-        notes = [*kind.write(part, _videos(source, kind, format, frames_part, table), source.classes)]
+        notes = [
+            *source.notes,
+            *kind.write(part, _videos(source, kind, format, frames_part, table), source.classes),
+        ]
         boxes_only = [row["name"] for row in table if row["boxes_only"]]
         rows, videos = sum(row["rows"] for row in table), len(table)
         table += [{"name": "", **video_row(failure)} for failure in source.failures]

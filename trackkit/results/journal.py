@@ -92,6 +92,7 @@ class Journal:
             raise ConfigError(msg)
         self.path, self.config, self.layout = Path(output_jsonl), config, layout
         self.notes: list[str] = []
+        self._hashes = {config.hash}  # of runs whose results are those of this one
         self._failures: FileIO | None = None
         try:
             with contextlib.ExitStack() as files:
@@ -139,7 +140,7 @@ class Journal:
 
     def read_failed(self) -> dict[TaskKey, VideoFailure]:
         """The videos that failed with these options and were not done since, by ``VideoTask.key``."""
-        found = {f.task.key: f for f, config in iter_failures(self.path) if config == self.config.hash}
+        found = {f.task.key: f for f, of_run in iter_failures(self.path) if of_run in self._hashes}
         return {key: failure for key, failure in found.items() if key not in self._done.lines}
 
     def write(self, outcome: VideoResult | VideoFailure) -> None:
@@ -212,21 +213,42 @@ class Journal:
             except ResultsError as error:
                 msg = f"{self.path}, line {number} {error}. Choose another --output-jsonl, or --no-resume"
                 raise ResultsError(msg) from None
-            if head["config_hash"] != self.config.hash:
-                raise ResultsError(self._difference(head["config"]))
+            self._check_run(head, number)
             done.add(head, number)
         return done
 
-    def _difference(self, theirs: dict[str, object]) -> str:
-        ours = self.config.to_dict()
+    def _check_run(self, head: dict[str, Any], number: int) -> None:
+        """Make sure that a line is of a run that gives the same results as this one.
+
+        The options decide, not their hash: files of other versions of trackkit have hashes of their own.
+        """
+        if head["config_hash"] in self._hashes:
+            return
+        try:
+            theirs = TrackConfig.from_dict(head["config"])
+        except ConfigError as error:
+            msg = f"{self.path}, line {number}: {error}"
+            raise ResultsError(msg) from None
+        if theirs.identity != self.config.identity:
+            raise ResultsError(self._difference(theirs))
+        self._hashes.add(head["config_hash"])
+
+    def _difference(self, theirs: TrackConfig) -> str:
+        there, now = theirs.to_dict(), self.config.to_dict()
+        unknown = [name for name, _ in theirs.unknown]
+        names = theirs.identity.keys() | self.config.identity.keys()
         changed = [
-            f"\n  {name}: {theirs.get(name)!r} there, {ours.get(name)!r} now"
-            for name in sorted(ours.keys() | theirs.keys())
-            if ours.get(name) != theirs.get(name)
+            f"\n  {name}: {there.get(name)!r} there, {now.get(name)!r} now"
+            for name in sorted({"text_prompt" if name == "classes" else name for name in names})
+            if there.get(name) != now.get(name) and name not in unknown
         ]
+        changed += [
+            f"\n  {name}: {there[name]!r} there, which this trackkit does not know" for name in unknown
+        ]
+        newer = ", or update trackkit" if unknown else ""
         return (
             f"{self.path} was written with other options:{''.join(changed)}\n"
-            "Use the same options to go on, another --output-jsonl, or --no-resume to begin anew "
+            f"Use the same options to go on{newer}, another --output-jsonl, or --no-resume to begin anew "
             "(the old file is kept)"
         )
 

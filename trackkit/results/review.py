@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -76,13 +76,20 @@ def review(trust: pd.DataFrame, find: Callable[[str], TrackedVideo], n: int = 12
 
 
 def results_html(
-    title: str, prompt: str, *, videos: pd.DataFrame, failures: pd.DataFrame, trust: pd.DataFrame
+    title: str,
+    prompt: str,
+    *,
+    notes: Sequence[str] = (),
+    videos: pd.DataFrame,
+    failures: pd.DataFrame,
+    trust: pd.DataFrame,
 ) -> str:
     """A run: how many, how fast, what failed and why, and the tracks that are least to be trusted.
 
     Args:
         title: The counts, in a line.
         prompt: What was looked for.
+        notes: ``results.notes``.
         videos: ``results.videos``.
         failures: ``results.failures``.
         trust: ``results.trust``.
@@ -90,6 +97,7 @@ def results_html(
     videos = videos[videos["status"] != "failed"]
     seconds, frames = videos["seconds_total"].sum(), videos["frames"].sum()
     lines = [f"<b>{escape(title)}</b>", f"prompt <i>{escape(prompt)}</i>"]
+    lines += [f"note: {escape(note)}" for note in notes]
     if seconds and frames:
         lines.append(
             f"{frames / seconds:.1f} frames/s a worker, {seconds:.0f} s of work on "

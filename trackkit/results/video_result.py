@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,63 +13,6 @@ from trackkit.core.errors import VideoDecodeError
 from trackkit.core.frames import VideoInfo
 from trackkit.core.tasks import VideoFailure, VideoTask
 from trackkit.results.columns import FAILURE_DTYPES
-
-
-def video_row(result: VideoResult | VideoFailure) -> dict[str, Any]:
-    """The row of ``TrackingResults.videos`` for one outcome."""
-    if isinstance(result, VideoFailure):
-        return {
-            "video_path": result.task.video_path,
-            "status": "failed",
-            "worker": result.worker,
-            "gpu": result.gpu,
-            "seconds_total": result.seconds,
-            "message": f"{result.error_type}: {result.message}",
-        }
-    info, total, frames = result.info, result.seconds["total"], len(result.frames[0])
-    return {
-        "video_path": result.task.video_path,
-        "status": "truncated" if result.truncated else "ok",
-        "width": info.width,
-        "height": info.height,
-        "source_fps": info.fps,
-        "process_fps": result.process_fps,
-        "num_frames": info.num_frames,
-        "duration_s": info.duration_s,
-        "frames": frames,
-        "objects": result.tracks["obj_id"].nunique(),
-        "fps": frames / total if total > 0 else None,
-        **{f"seconds_{stage}": seconds for stage, seconds in result.seconds.items()},
-        "peak_rss_mb": result.peak_rss_mb,
-        "peak_gpu_mb": result.peak_gpu_mb,
-        "worker": result.worker,
-        "gpu": result.gpu,
-        "output_video": result.task.output_video,
-        "message": result.truncated,
-        "warnings": "; ".join(result.warnings) or None,
-    }
-
-
-def failure_of(outcome: VideoResult | VideoFailure) -> VideoFailure | None:
-    """What is wrong with a video: it failed, or breaks off before its end; None for a whole one."""
-    if isinstance(outcome, VideoFailure):
-        return outcome
-    if outcome.truncated is None:
-        return None
-    return VideoFailure(
-        outcome.task,
-        VideoDecodeError.__name__,
-        outcome.truncated,
-        worker=outcome.worker,
-        gpu=outcome.gpu,
-        seconds=outcome.seconds["total"],
-    )
-
-
-def failure_row(failure: VideoFailure) -> dict[str, Any]:
-    """The row of ``TrackingResults.failures`` for one failed video."""
-    row = {name: getattr(failure, name) for name in FAILURE_DTYPES if name != "video_path"}
-    return {"video_path": failure.task.video_path, **row}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,3 +64,64 @@ class VideoResult:
 def _result_of(kind: type[VideoResult], values: dict[str, Any], place: int, masks: Any) -> VideoResult:
     values["tracks"].insert(place, "mask_rle", pd.array(masks, dtype="str"))
     return kind(**values)
+
+
+Outcome: TypeAlias = VideoResult | VideoFailure
+"""What comes of a video."""
+
+
+def video_row(result: Outcome) -> dict[str, Any]:
+    """The row of ``TrackingResults.videos`` for one outcome."""
+    if isinstance(result, VideoFailure):
+        return {
+            "video_path": result.task.video_path,
+            "status": "failed",
+            "worker": result.worker,
+            "gpu": result.gpu,
+            "seconds_total": result.seconds,
+            "message": f"{result.error_type}: {result.message}",
+        }
+    info, total, frames = result.info, result.seconds["total"], len(result.frames[0])
+    return {
+        "video_path": result.task.video_path,
+        "status": "truncated" if result.truncated else "ok",
+        "width": info.width,
+        "height": info.height,
+        "source_fps": info.fps,
+        "process_fps": result.process_fps,
+        "num_frames": info.num_frames,
+        "duration_s": info.duration_s,
+        "frames": frames,
+        "objects": result.tracks["obj_id"].nunique(),
+        "fps": frames / total if total > 0 else None,
+        **{f"seconds_{stage}": seconds for stage, seconds in result.seconds.items()},
+        "peak_rss_mb": result.peak_rss_mb,
+        "peak_gpu_mb": result.peak_gpu_mb,
+        "worker": result.worker,
+        "gpu": result.gpu,
+        "output_video": result.task.output_video,
+        "message": result.truncated,
+        "warnings": "; ".join(result.warnings) or None,
+    }
+
+
+def failure_of(outcome: Outcome) -> VideoFailure | None:
+    """What is wrong with a video: it failed, or breaks off before its end; None for a whole one."""
+    if isinstance(outcome, VideoFailure):
+        return outcome
+    if outcome.truncated is None:
+        return None
+    return VideoFailure(
+        outcome.task,
+        VideoDecodeError.__name__,
+        outcome.truncated,
+        worker=outcome.worker,
+        gpu=outcome.gpu,
+        seconds=outcome.seconds["total"],
+    )
+
+
+def failure_row(failure: VideoFailure) -> dict[str, Any]:
+    """The row of ``TrackingResults.failures`` for one failed video."""
+    row = {name: getattr(failure, name) for name in FAILURE_DTYPES if name != "video_path"}
+    return {"video_path": failure.task.video_path, **row}

@@ -16,10 +16,7 @@ from distributed import LocalCluster, Security
 
 from trackkit.core.errors import ClusterError, ConfigError
 from trackkit.run.nanny import IgnoreInterrupts, PatientNanny
-
-LOCALHOST = "127.0.0.1"
-ANY_PORT = f"{LOCALHOST}:0"
-
+from trackkit.run.options import SessionOptions
 
 # Dask's defaults are made for many short tasks; ours are few and long.
 DASK_CONFIG: dict[str, Any] = {
@@ -67,46 +64,37 @@ def tls_security(
     return Security(require_encryption=True, tls_ca_file=str(ca_file), **own)
 
 
-def start_cluster(
-    slots: Sequence[str] = (),
-    *,
-    num_workers: int | None = None,
-    host: str = LOCALHOST,
-    dashboard_address: str = ANY_PORT,
-    security: Security | None = None,
-) -> LocalCluster:
+def start_cluster(slots: Sequence[str] = (), options: SessionOptions | None = None) -> LocalCluster:
     """Start workers on this machine: a ``LocalCUDACluster`` with one per GPU slot, or a ``LocalCluster``.
 
     Args:
         slots: The GPU of each worker, from :func:`choose_gpus`; may repeat. Empty: workers on the CPU.
-        num_workers: Number of workers on the CPU, by default one per two cores.
-        host: Address on which scheduler and workers listen.
-        dashboard_address: ``host:port`` of the dashboard; port 0 takes a free one.
-        security: TLS, see :func:`tls_security`; None leaves it to Dask's configuration.
+        options: ``num_workers`` on the CPU, by default one per two cores; where to listen; TLS.
 
     Raises:
         ClusterError: GPU workers need dask-cuda, which is not installed.
     """
-    workers = len(slots) or num_workers or max(1, CPU_COUNT // 2)
+    options = options or SessionOptions()
+    workers = len(slots) or options.num_workers or max(1, CPU_COUNT // 2)
     # Dask's own default is one thread a worker; a fair share of the cores is better.
     threads = str(max(1, CPU_COUNT // workers))
-    options: dict[str, Any] = {
-        "host": host,
-        "dashboard_address": dashboard_address,
-        "security": security,
+    settings: dict[str, Any] = {
+        "host": options.host,
+        "dashboard_address": options.dashboard_address,
+        "security": options.security,
         "plugins": (IgnoreInterrupts(),),
         "env": dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads),
     }
     with dask.config.set(DASK_CONFIG):
         if slots:
-            return _cuda_cluster_class()(slots, **options)
+            return _cuda_cluster_class()(slots, **settings)
         return LocalCluster(
             n_workers=workers,
             threads_per_worker=1,  # a worker runs one video at a time
             processes=True,
             memory_limit=0,  # Dask would pause or kill a worker in the middle of a video
             worker_class=PatientNanny,
-            **options,
+            **settings,
         )
 
 

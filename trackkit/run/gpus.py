@@ -32,9 +32,6 @@ def choose_gpus(
         ConfigError: The values contradict each other.
         ClusterError: A GPU was asked for that is not there.
     """
-    if num_workers is not None and num_workers < 0:
-        msg = f"num_workers is {num_workers}: expected 0 (in this process) or more"
-        raise ConfigError(msg)
     if device is not None and not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         msg = f"device is {device!r}: choose cpu, cuda, or cuda:N"
         raise ConfigError(msg)

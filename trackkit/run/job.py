@@ -3,38 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from trackkit.config import TrackConfig
 from trackkit.core.errors import PromptError, VideoWriteError
 from trackkit.core.files import remove_abandoned
-from trackkit.core.prompts import Prompts
+from trackkit.core.options import documented, takes
 from trackkit.core.tasks import VideoFailure, VideoTask
 from trackkit.results.journal import Journal
 from trackkit.results.video_result import VideoResult
+from trackkit.run.options import JobOptions, PromptsByVideo
 from trackkit.tracking.track_video import with_prompts
 from trackkit.video.inputs import Videos, make_tasks
 
-PromptsByVideo: TypeAlias = Mapping[str, Prompts] | Mapping[os.PathLike[str], Prompts]
 
-
+@documented(JobOptions)
 class Job:
     """The videos of a run and the files of its results.
 
     Args:
-        videos: A list file, a video, a folder, a pattern, or paths: see ``video_list.find_videos``.
+        videos: A list file, a video, a folder, a pattern, or paths: see ``trackkit.video.inputs``.
         config: What to look for, and how.
-        output_jsonl: Append a line per video to this file.
-        output_video_dir: Write an annotated video per video to this folder.
-        layout: ``"frames"`` or ``"objects"``, see ``trackkit.results.jsonl_line``.
-        resume: Skip the videos that ``output_jsonl`` holds already.
-        skip_missing: Record videos that are not there as failures, instead of raising.
-        skip_failed: Leave out the videos that failed before, with these options and unchanged since; else
-            they are tried again.
-        prompts: Objects that you point out, by video. A video whose prompts change is done again.
+        **options: What to write, and what to leave out; see below.
 
     Attributes:
         tasks: What is to be done, largest source first.
@@ -50,35 +43,27 @@ class Job:
         VideoWriteError: ``output_video_dir`` cannot be made.
     """
 
-    def __init__(
-        self,
-        videos: Videos,
-        config: TrackConfig,
-        *,
-        output_jsonl: str | os.PathLike[str] | None = None,
-        output_video_dir: str | os.PathLike[str] | None = None,
-        layout: str = "frames",
-        resume: bool = True,
-        skip_missing: bool = False,
-        skip_failed: bool = False,
-        prompts: PromptsByVideo | None = None,
-    ) -> None:
-        tasks, missing = make_tasks(videos, output_video_dir=output_video_dir, skip_missing=skip_missing)
-        tasks = _with_prompts(tasks, missing, prompts or {}, config)
+    @takes(JobOptions)
+    def __init__(self, videos: Videos, config: TrackConfig, **options: Any) -> None:
+        how = JobOptions(**options)
+        tasks, missing = make_tasks(
+            videos, output_video_dir=how.output_video_dir, skip_missing=how.skip_missing
+        )
+        tasks = _with_prompts(tasks, missing, how.prompts or {}, config)
         self.notes: list[str] = []
-        if output_video_dir is not None:
-            _make_folder(Path(output_video_dir))
-            removed = remove_abandoned(Path(output_video_dir))
+        if how.output_video_dir is not None:
+            _make_folder(Path(how.output_video_dir))
+            removed = remove_abandoned(Path(how.output_video_dir))
             if removed:
                 self.notes.append(f"{removed} unfinished files of runs that were killed were removed")
         self._journal: Journal | None = None
-        if output_jsonl is not None:
-            self._journal = Journal(output_jsonl, config, layout=layout, resume=resume)
+        if how.output_jsonl is not None:
+            self._journal = Journal(how.output_jsonl, config, layout=how.layout, resume=how.resume)
             self.notes += self._journal.notes
             tasks = [self._journal.recognize(task) for task in tasks]
         self.config = config
         self.done = [task for task in tasks if self._journal is not None and self._journal.is_done(task)]
-        failed = self._journal.read_failed() if self._journal is not None and skip_failed else {}
+        failed = self._journal.read_failed() if self._journal is not None and how.skip_failed else {}
         wanted = [*tasks, *(failure.task for failure in missing)]
         self.failed = [failed[task.key] for task in wanted if task.key in failed]
         over = failed.keys() | {task.key for task in self.done}

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
 import dask
-from distributed import Client, Security
+from distributed import Client
 
 from trackkit.config import TrackConfig
 from trackkit.core.errors import ClusterError
-from trackkit.core.tasks import VideoFailure, VideoTask
+from trackkit.core.tasks import VideoFailure
 from trackkit.monitor.dashboard import DashboardLink, add_page, dashboard_link
 from trackkit.monitor.events import PROGRESS_TOPIC, RUN_TOPIC, read_progress
-from trackkit.results.video_result import VideoResult
+from trackkit.results.video_result import Outcome
 from trackkit.run.attempt import attempt
+from trackkit.run.batch import Batch
 from trackkit.run.cluster import DASK_CONFIG
+from trackkit.run.options import SessionOptions
 from trackkit.run.schedule import run_tasks
 from trackkit.run.worker import ModelHost, wait_for_models
 from trackkit.tracking.models import load_models
-from trackkit.tracking.reporter import ProgressCallback
-from trackkit.tracking.track_video import Work, track_video
-
-Outcome = VideoResult | VideoFailure
 
 
 class Runner(Protocol):
@@ -35,13 +33,7 @@ class Runner(Protocol):
         """The way to the dashboard, None where there is none."""
         ...
 
-    def run(
-        self,
-        tasks: Sequence[VideoTask],
-        on_progress: ProgressCallback | None,
-        run_id: str,
-        work: Work = track_video,
-    ) -> Iterator[Outcome]:
+    def run(self, batch: Batch) -> Iterator[Outcome]:
         """Yield the outcome of every task, in the order in which they are done."""
         ...
 
@@ -60,25 +52,26 @@ class InProcessRunner:
     Args:
         config: What to load.
         device: ``"cpu"`` or ``"cuda:N"``.
-        timeout_s: What a video may take; looked at between frames, so that code that hangs goes on hanging.
+        options: ``timeout_per_video_s`` is looked at between frames, so that code that hangs goes on hanging.
     """
 
-    def __init__(self, config: TrackConfig, device: str, *, timeout_s: float | None = None) -> None:
-        self._config, self._models = config, load_models(config, device)
-        self._timeout_s = timeout_s
+    def __init__(self, config: TrackConfig, device: str, options: SessionOptions) -> None:
+        self._config, self._options = config, options
+        self._models = load_models(config, device)
         self.dashboard: DashboardLink | None = None
 
-    def run(
-        self,
-        tasks: Sequence[VideoTask],
-        on_progress: ProgressCallback | None,
-        run_id: str,
-        work: Work = track_video,
-    ) -> Iterator[Outcome]:
+    def run(self, batch: Batch) -> Iterator[Outcome]:
         """Yield the outcome of every task."""
-        for task in tasks:
-            where: dict[str, Any] = {"timeout_s": self._timeout_s, "worker": "local"}
-            yield attempt(task, self._config, self._models, on_progress, work, **where)
+        for task in batch.tasks:
+            yield attempt(
+                task,
+                self._config,
+                self._models,
+                batch.on_progress,
+                batch.work,
+                timeout_s=self._options.timeout_per_video_s,
+                worker="local",
+            )
 
     def announce(self, run_id: str, **event: Any) -> None:
         """Nobody watches from outside."""
@@ -111,11 +104,8 @@ class ClusterRunner:
         config: What to load.
         device: ``"cpu"``, ``"cuda:0"``, or None: a GPU if the worker sees one.
         target: A client, a cluster object, or the address of a scheduler.
-        schedule: See :func:`trackkit.run.schedule.run_tasks`.
-        expect: Number of workers that will come, where they are not all there yet.
-        worker_timeout_s: How long to wait for the first worker.
-        timeout_s: What a video may take.
-        security: TLS to reach the scheduler with, where ``target`` is an address.
+        options: How videos are spread, how many workers are expected, how long to wait for the first one, and
+            TLS to reach the scheduler with.
         dask_config: Dask's settings while it is open.
 
     Raises:
@@ -128,27 +118,22 @@ class ClusterRunner:
         config: TrackConfig,
         device: str | None,
         target: Any,
+        options: SessionOptions,
         *,
-        schedule: str = "dynamic",
-        expect: int = 0,
-        worker_timeout_s: float = 300.0,
-        timeout_s: float | None = None,
-        security: Security | None = None,
         dask_config: Mapping[str, Any] = DASK_CONFIG,
     ) -> None:
-        self._schedule, self._timeout_s = schedule, timeout_s
-        self._expect = max(expect, len(getattr(target, "plan", ())))
+        self._options = options
+        self._expect = max(options.num_workers or 0, len(getattr(target, "plan", ())))
         self._host = ModelHost(config, device)
         self._stack = ExitStack()
         try:
             self._stack.enter_context(dask.config.set(dict(dask_config)))
-            self.client = (
-                target if isinstance(target, Client) else self._connect(target, worker_timeout_s, security)
-            )
+            self.client = target if isinstance(target, Client) else self._connect(target)
             try:
-                self.client.wait_for_workers(1, timeout=worker_timeout_s)
+                self.client.wait_for_workers(1, timeout=options.worker_timeout_s)
             except TimeoutError:
-                msg = f"no worker came to {self.client.scheduler.address} within {worker_timeout_s:g} s"
+                address, waited_s = self.client.scheduler.address, options.worker_timeout_s
+                msg = f"no worker came to {address} within {waited_s:g} s"
                 raise ClusterError(msg) from None
             self._load()
             self._page_note = add_page(self.client)
@@ -156,10 +141,15 @@ class ClusterRunner:
             self._stack.close()
             raise
 
-    def _connect(self, target: Any, timeout_s: float, security: Security | None) -> Client:
-        options = {"set_as_default": False, "timeout": timeout_s, "security": security}
+    def _connect(self, target: Any) -> Client:
         try:
-            return self._stack.enter_context(_ClosedUnlessConnected(target, **options))
+            client = _ClosedUnlessConnected(
+                target,
+                set_as_default=False,
+                timeout=self._options.worker_timeout_s,
+                security=self._options.security,
+            )
+            return self._stack.enter_context(client)
         except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
             msg = (
                 f"no Dask scheduler answers at {target!r} ({error}): check the address, and TLS if it has it"
@@ -189,38 +179,24 @@ class ClusterRunner:
             with suppress(OSError):  # the scheduler is gone, which the run itself finds out, too
                 self.client.log_event(RUN_TOPIC, {"run": run_id, "client": self.client.id, **event})
 
-    def run(
-        self,
-        tasks: Sequence[VideoTask],
-        on_progress: ProgressCallback | None,
-        run_id: str,
-        work: Work = track_video,
-    ) -> Iterator[Outcome]:
+    def run(self, batch: Batch) -> Iterator[Outcome]:
         """Yield the outcome of every task, in the order in which they are done."""
-        with self._listening(on_progress, run_id):
-            for outcome in run_tasks(
-                self.client,
-                tasks,
-                self._host.name,
-                run=run_id,
-                schedule=self._schedule,
-                expect=self._expect,
-                timeout_s=self._timeout_s,
-                work=work,
-            ):
+        with self._listening(batch):
+            for outcome in run_tasks(self.client, batch, self._host.name, self._options, expect=self._expect):
                 if isinstance(outcome, VideoFailure) and outcome.gpu is None:  # died before it could say
                     yield replace(outcome, gpu=self._gpus.get(outcome.worker or ""))
                 else:
                     yield outcome
 
     @contextmanager
-    def _listening(self, on_progress: ProgressCallback | None, run_id: str) -> Iterator[None]:
+    def _listening(self, batch: Batch) -> Iterator[None]:
+        on_progress = batch.on_progress
         if on_progress is None:
             yield
             return
 
         def hear(event: tuple[float, dict[str, Any]]) -> None:
-            if event[1]["run"] == run_id:  # others may use the same cluster
+            if event[1]["run"] == batch.run_id:  # others may use the same cluster
                 on_progress(read_progress(event[1]["progress"]))
 
         self.client.subscribe_topic(PROGRESS_TOPIC, hear)

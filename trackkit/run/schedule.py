@@ -16,29 +16,21 @@ from distributed import Client, Future, KilledWorker, as_completed
 from distributed.client import FutureCancelledError
 from distributed.scheduler import NoValidWorkerError, NoWorkerError
 
-from trackkit.core.errors import ClusterError, ConfigError
+from trackkit.core.errors import ClusterError
 from trackkit.core.tasks import VideoFailure, VideoTask, task_of
 from trackkit.monitor.events import LAST_WORDS_TOPIC
-from trackkit.results.video_result import VideoResult
-from trackkit.run.worker import run_task
-from trackkit.tracking.track_video import Work, track_video
+from trackkit.results.video_result import Outcome, VideoResult
+from trackkit.run.batch import Batch
+from trackkit.run.options import SessionOptions
+from trackkit.run.worker import WorkOrder, run_task
 
-SCHEDULES = ("dynamic", "round-robin")
 WORKERS_INTERVAL_S = 1.0
 WATCHDOG_GRACE_S = 30.0  # a frame that takes long, and the end of a video, are no hang
 
 
 def run_tasks(
-    client: Client,
-    tasks: Iterable[VideoTask],
-    host: str,
-    *,
-    run: str,
-    schedule: str = "dynamic",
-    expect: int = 0,
-    timeout_s: float | None = None,
-    work: Work = track_video,
-) -> Iterator[VideoResult | VideoFailure]:
+    client: Client, batch: Batch, host: str, options: SessionOptions, *, expect: int = 0
+) -> Iterator[Outcome]:
     """Run every task and yield its outcome when it is there.
 
     A video whose worker process dies under it is put by, and tried once more when all others are done: alone,
@@ -49,30 +41,24 @@ def run_tasks(
 
     Args:
         client: Connected to workers that have the plugin ``host``.
-        tasks: In the order in which they should begin.
+        batch: The videos.
         host: Name of the ``ModelHost`` plugin.
-        run: Names the run in what the workers say of their progress.
-        schedule: ``"dynamic"`` gives the next task to the next free worker; ``"round-robin"`` gives task
-            ``i`` to worker ``i % n``, whatever the others do.
+        options: ``schedule`` ``"dynamic"`` gives the next task to the next free worker, ``"round-robin"``
+            gives task ``i`` to worker ``i % n``, whatever the others do. A video that takes longer than
+            ``timeout_per_video_s`` and hangs costs its worker process, and is not tried again.
         expect: Number of workers that will come, where they are not all there yet.
-        timeout_s: What a video may take. One that hangs costs its worker process, and is not tried again.
-        work: What is done to each video.
 
     Raises:
-        ConfigError: The schedule is unknown.
         CheckpointError: A worker could not load the models.
         StorageError: A worker could not write its output, nor could others.
         ClusterError: The cluster was lost.
     """
-    if schedule not in SCHEDULES:
-        msg = f"schedule is {schedule!r}: choose one of {', '.join(SCHEDULES)}"
-        raise ConfigError(msg)
-    options = {
-        **{"host": host, "run": run, "work": work},
-        **{"timeout_s": timeout_s, "grace_s": WATCHDOG_GRACE_S},
-    }
-    send = partial(_map, client, options)
-    submit = _dynamic(client, tasks, send, expect) if schedule == "dynamic" else _pinned(client, tasks, send)
+    order = WorkOrder(host, batch.run_id, batch.work, options.timeout_per_video_s, grace_s=WATCHDOG_GRACE_S)
+    send = partial(_map, client, order)
+    if options.schedule == "dynamic":
+        submit = _dynamic(client, batch.tasks, send, expect)
+    else:
+        submit = _pinned(client, batch.tasks, send)
     killed: list[VideoFailure] = []
     with _last_words(client) as said:
         for outcome in _gather(client, submit, said):
@@ -103,11 +89,11 @@ def _last_words(client: Client) -> Iterator[dict[str, VideoFailure]]:
             client.unsubscribe_topic(LAST_WORDS_TOPIC)
 
 
-def _was_killed(outcome: VideoResult | VideoFailure) -> TypeGuard[VideoFailure]:
+def _was_killed(outcome: Outcome) -> TypeGuard[VideoFailure]:
     return isinstance(outcome, VideoFailure) and outcome.error_type == KilledWorker.__name__
 
 
-def _second_attempt(first: VideoFailure, second: VideoResult | VideoFailure) -> VideoResult | VideoFailure:
+def _second_attempt(first: VideoFailure, second: Outcome) -> Outcome:
     if isinstance(second, VideoResult):
         warning = "its worker process died under it; done on a second attempt, alone"
         return replace(second, warnings=(*second.warnings, warning))
@@ -120,9 +106,7 @@ def _second_attempt(first: VideoFailure, second: VideoResult | VideoFailure) -> 
     )
 
 
-def _gather(
-    client: Client, submit: Submit, said: dict[str, VideoFailure]
-) -> Iterator[VideoResult | VideoFailure]:
+def _gather(client: Client, submit: Submit, said: dict[str, VideoFailure]) -> Iterator[Outcome]:
     running: dict[str, _Running] = {}
     try:
         completed = as_completed(_remember(running, submit(None)), loop=client.loop)
@@ -155,11 +139,9 @@ def _remember(running: dict[str, _Running], submitted: Submitted) -> list[Future
     return [future for future, _ in submitted]
 
 
-def _map(
-    client: Client, options: dict[str, Any], tasks: list[VideoTask], worker: str | None = None
-) -> Submitted:
+def _map(client: Client, order: WorkOrder, tasks: list[VideoTask], worker: str | None = None) -> Submitted:
     where = {} if worker is None else {"workers": [worker], "allow_other_workers": True}
-    return list(zip(client.map(run_task, tasks, pure=False, **options, **where), tasks, strict=True))
+    return list(zip(client.map(run_task, tasks, order=order, pure=False, **where), tasks, strict=True))
 
 
 def _dynamic(client: Client, tasks: Iterable[VideoTask], send: Send, expect: int) -> Submit:
@@ -206,9 +188,9 @@ def _addresses(client: Client) -> dict[str, str]:
     return {str(worker["name"]): address for address, worker in workers.items()}
 
 
-def _outcome(future: Future, began: _Running, said: dict[str, VideoFailure]) -> VideoResult | VideoFailure:
+def _outcome(future: Future, began: _Running, said: dict[str, VideoFailure]) -> Outcome:
     try:
-        outcome: VideoResult | VideoFailure = future.result()
+        outcome: Outcome = future.result()
     except KilledWorker as error:
         if began.task.source in said:
             return said.pop(began.task.source)

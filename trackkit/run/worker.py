@@ -7,9 +7,9 @@ import dataclasses
 import os
 import threading
 from concurrent.futures import Future
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from distributed import Worker, WorkerPlugin, get_worker
 
@@ -17,7 +17,7 @@ from trackkit.config import TrackConfig
 from trackkit.core.errors import VideoTimeout
 from trackkit.core.tasks import Progress, VideoFailure, VideoTask
 from trackkit.monitor.events import LAST_WORDS_TOPIC, PROGRESS_TOPIC
-from trackkit.results.video_result import VideoResult
+from trackkit.results.video_result import Outcome
 from trackkit.run.attempt import attempt
 from trackkit.run.watchdog import end_process, watchdog
 from trackkit.tracking.models import Models, load_models
@@ -80,24 +80,36 @@ def _own_device() -> str:
     return "cuda:0" if torch.cuda.is_available() else "cpu"
 
 
-def run_task(
-    task: VideoTask,
-    host: str,
-    run: str,
-    timeout_s: float | None = None,
-    grace_s: float = 0.0,
-    work: Work = track_video,
-) -> VideoResult | VideoFailure:
-    """Track one video with the models of the plugin named ``host``: what a Dask task does.
+@dataclasses.dataclass(frozen=True, slots=True)
+class WorkOrder:
+    """What goes with every video to its worker.
 
-    Progress goes to ``PROGRESS_TOPIC``, in the name of ``run``.
+    Attributes:
+        host: Name of the ``ModelHost`` plugin.
+        run_id: Names the run in what is said of its progress.
+        work: What is done to the video.
+        timeout_s: What a video may take, seconds; None for no limit.
+        grace_s: A video that is not back so many seconds after that costs its process.
+    """
+
+    host: str
+    run_id: str
+    work: Work = track_video
+    timeout_s: float | None = None
+    grace_s: float = 0.0
+
+
+def run_task(task: VideoTask, order: WorkOrder) -> Outcome:
+    """Track one video with the models of the plugin ``order.host``: what a Dask task does.
+
+    Progress goes to ``PROGRESS_TOPIC``, in the name of ``order.run_id``.
 
     A model that does not load is the run's problem, not the video's, and raises CheckpointError or
     ConfigError. Two things end the process, with a ``VideoFailure`` on ``LAST_WORDS_TOPIC``: a video that is
-    not back ``grace_s`` after its time is over, and an error after which the GPU can do nothing more.
+    not back ``order.grace_s`` after its time is over, and an error after which the GPU can do nothing more.
     """
     worker = get_worker()
-    plugin: ModelHost = worker.plugins[host]
+    plugin: ModelHost = worker.plugins[order.host]
     models, thumbnails = plugin.get()
     name, gpu = str(worker.name), _gpu(models)
 
@@ -107,7 +119,7 @@ def run_task(
         nonlocal reached
         reached = progress.frames
         event = dataclasses.replace(thumbnails.add(progress), worker=name, gpu=gpu)
-        worker.log_event(PROGRESS_TOPIC, {"run": run, "progress": dataclasses.asdict(event)})
+        worker.log_event(PROGRESS_TOPIC, {"run": order.run_id, "progress": dataclasses.asdict(event)})
 
     def say(failure: VideoFailure) -> None:
         worker.log_event(LAST_WORDS_TOPIC, {"failure": dataclasses.asdict(failure)})
@@ -116,13 +128,25 @@ def run_task(
         seconds = perf_counter() - started
         message = (
             f"{task.video_path}: hangs after {reached} frames; its worker process was ended after "
-            f"{seconds:.0f} s, as --timeout-per-video is {timeout_s:g} s. The traceback says where it hung"
+            f"{seconds:.0f} s, as --timeout-per-video is {order.timeout_s:g} s. "
+            "The traceback says where it hung"
         )
         say(VideoFailure(task, VideoTimeout.__name__, message, stack, 1, name, gpu, seconds))
 
-    with nullcontext() if timeout_s is None else watchdog(timeout_s + grace_s, give_up):
-        where: dict[str, Any] = {"worker": name, "gpu": gpu}
-        outcome = attempt(task, plugin.config, models, publish, work, timeout_s=timeout_s, **where)
+    guard: AbstractContextManager[None] = nullcontext()
+    if order.timeout_s is not None:
+        guard = watchdog(order.timeout_s + order.grace_s, give_up)
+    with guard:
+        outcome = attempt(
+            task,
+            plugin.config,
+            models,
+            publish,
+            order.work,
+            timeout_s=order.timeout_s,
+            worker=name,
+            gpu=gpu,
+        )
     if isinstance(outcome, VideoFailure) and _CUDA_ERROR in outcome.message:
         say(outcome)
         end_process()

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import pytest
+
+import trackkit as tk
+from trackkit.core.errors import ConfigError
+from trackkit.core.options import options_of
+from trackkit.run.options import JobOptions, SessionOptions, TrackOptions
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"schedule": "random"}, "schedule is 'random': choose one of dynamic, round-robin"),
+        ({"timeout_per_video_s": 0}, "timeout_per_video_s is 0: expected a number above 0, or None"),
+        ({"timeout_per_video_s": float("inf")}, "timeout_per_video_s is inf"),
+        ({"num_workers": -1}, "num_workers is -1: expected a whole number from 0 up"),
+        ({"worker_timeout_s": 0}, "worker_timeout_s is 0"),
+        ({"scheduler": "tcp://a:1", "cluster": object()}, "give one"),
+    ],
+)
+def test_where_a_run_goes_is_checked(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        SessionOptions(**options)
+    assert words in str(error.value)
+
+
+def test_what_is_written_is_checked() -> None:
+    with pytest.raises(ConfigError, match="layout is 'rows': choose one of frames, objects"):
+        JobOptions(layout="rows")
+    with pytest.raises(ConfigError, match="resume is 'no': expected True or False"):
+        TrackOptions(resume="no")  # type: ignore[arg-type]
+
+
+def test_track_takes_what_session_track_takes() -> None:
+    of_session = dict(inspect.signature(tk.Session.track).parameters)
+    of_track = inspect.signature(tk.track).parameters
+    assert of_session.pop("self")
+    assert of_session.items() <= of_track.items()
+    assert set(of_track) - set(of_session) == {"text_prompt", "preset", "session", "options"}
+    assert inspect.signature(tk.Session.iter_results).parameters.keys() == {"self", *of_session}
+    assert inspect.signature(tk.Job).parameters.keys() == {"videos", "config", *options_of(JobOptions)}
+    assert inspect.signature(tk.Session).parameters.keys() == {"config", *options_of(SessionOptions)}

@@ -1,0 +1,66 @@
+"""Flags and tables made from classes of options: see :mod:`trackkit.core.options`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trackkit.core.options import Option, options_of
+
+METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}
+
+
+def flag_of(known: Option) -> str | None:
+    """``patience_s`` -> ``--patience-s``, unless the option names its flag, or has none."""
+    return known.flag if known.flag != "" else "--" + known.name.replace("_", "-")
+
+
+def add_options(group: Any, cls: type, choices: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Add a flag for each option of a class.
+
+    What is not given is not in the namespace either, so that a preset, or the class, decides.
+
+    Args:
+        group: Of an argument parser.
+        cls: The class.
+        choices: Of options whose values are known to the program only.
+    """
+    for known in options_of(cls).values():
+        flag = flag_of(known)
+        if flag is None:
+            continue
+        names = known.choices or tuple((choices or {}).get(known.name, ()))
+        facts: dict[str, Any] = {"metavar": known.metavar or METAVARS.get(known.kind), "type": known.kind}
+        if names:
+            facts = {"choices": names}
+        elif known.kind is bool:
+            facts = {"action": argparse.BooleanOptionalAction}
+        elif known.many:
+            facts["nargs"] = "+"
+        text = f"{known.help} (default: {known.default_text})".replace("%", "%%")
+        group.add_argument(flag, dest=known.name, default=argparse.SUPPRESS, help=text, **facts)
+
+
+def given(options: argparse.Namespace, cls: type) -> dict[str, Any]:
+    """The options of a class that were given on the command line."""
+    return {name: value for name, value in vars(options).items() if name in options_of(cls)}
+
+
+def options_table(*classes: type) -> str:
+    """A Markdown table of the flags of these classes, for the README."""
+    rows = ["| flag | default | |", "|---|---|---|"]
+    for known in (known for cls in classes for known in options_of(cls).values()):
+        flag = flag_of(known)
+        if flag is None:
+            continue
+        flags = f"`{flag}`"
+        if known.default is True:
+            flags += f" / `--no-{flag.removeprefix('--')}`"
+        text = known.help
+        if known.choices:
+            text += f" ({', '.join(f'`{each}`' for each in known.choices)})"
+        if known.details:
+            text += f". {known.details.removesuffix('.')}"
+        rows.append(f"| {flags} | {known.default_text} | {text} |")
+    return "\n".join(rows)

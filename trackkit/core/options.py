@@ -1,0 +1,262 @@
+"""Options as fields of a dataclass: a field says its default, what it means and which values it takes.
+
+What is checked, the flags of the command line, docstrings and the tables of the README follow from the field.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import functools
+import inspect
+import math
+import textwrap
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import (
+    Any,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
+
+from trackkit.core.errors import ConfigError
+
+P = ParamSpec("P")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """What is known of an option beside its default.
+
+    Attributes:
+        help: What it does, in a few words that follow its name.
+        details: What the README says beyond that.
+        choices: The values that there are, where it is one of a few.
+        at_least: Lowest number.
+        above: The number has to be larger than this one.
+        at_most: Highest number.
+        none: What None means, where it may be None.
+        tidy: Given all options and the value, gives the one form of a value that can be written in several
+            ways; may raise ConfigError. Called where the option is used.
+        decides: Whether another value gives another result.
+        used: Whether the other options leave any use for this one, given all of them; None: always.
+        flag: Its flag on the command line; "" makes it of the name, None: it has none.
+        metavar: What stands for its value in the help of the command line.
+        name: Of the option.
+        kind: Type of its value, of one of them if it is ``many``; ``object`` where any is taken.
+        many: Whether it is a list of values.
+        default: Its default.
+    """
+
+    help: str
+    details: str = ""
+    choices: tuple[str, ...] = ()
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    none: str | None = None
+    tidy: Callable[[Any, Any], Any] | None = None
+    decides: bool = True
+    used: Callable[[Any], bool] | None = None
+    flag: str | None = ""
+    metavar: str = ""
+    name: str = ""
+    kind: type = object
+    many: bool = False
+    default: Any = None
+
+    @property
+    def expected(self) -> str:
+        """Which values it takes, in words."""
+        if self.choices:
+            return f"choose one of {', '.join(self.choices)}"
+        if self.kind is bool:
+            return "expected True or False"
+        number = "a whole number" if self.kind is int else "a number"
+        if self.at_least is not None and self.at_most is not None:
+            number += f" from {self.at_least:g} to {self.at_most:g}"
+        elif self.at_least is not None:
+            number += f" from {self.at_least:g} up"
+        elif self.above is not None:
+            number += f" above {self.above:g}"
+        return f"expected {number}" + (f", or None for {self.none}" if self.none else "")
+
+    @property
+    def default_text(self) -> str:
+        """Its default, for people: of None its meaning."""
+        if self.default is None:
+            return self.none or "none"
+        if isinstance(self.default, bool):
+            return "on" if self.default else "off"
+        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+
+    def check(self, value: Any) -> Any:
+        """The value, a number in the type of the option.
+
+        Raises:
+            ConfigError: It does not take this value.
+        """
+        if value is None and (self.none is not None or self.default is None):
+            return None
+        if not self._takes(value):
+            msg = f"{self.name} is {value!r}: {self.expected}"
+            raise ConfigError(msg)
+        return float(value) if self.kind is float else value  # 10 and 10.0 are one value, and one identity
+
+    def _takes(self, value: Any) -> bool:
+        if self.choices:
+            return value in self.choices
+        if self.kind is bool:
+            return isinstance(value, bool)
+        if self.kind not in (int, float) or self.many:
+            return True
+        if isinstance(value, bool) or not isinstance(value, int if self.kind is int else int | float):
+            return False
+        low = -math.inf if self.at_least is None else self.at_least
+        high = math.inf if self.at_most is None else self.at_most
+        return math.isfinite(value) and low <= value <= high and (self.above is None or value > self.above)
+
+
+def option(default: Any, help: str, **facts: Any) -> Any:
+    """A field of a dataclass that is an option; ``facts`` are attributes of :class:`Option`."""
+    return field(default=default, metadata={"option": Option(help=help, default=default, **facts)})
+
+
+_KNOWN: dict[type, Mapping[str, Option]] = {}
+
+
+def options_of(cls: type) -> Mapping[str, Option]:
+    """The options of a dataclass, in order, each with its name and the type of its values."""
+    if cls in _KNOWN:
+        return _KNOWN[cls]
+    hints = get_type_hints(cls)
+    found = {}
+    for each in fields(cls):
+        if "option" in each.metadata:
+            known: Option = each.metadata["option"]
+            kind, many, choices = _kind_of(hints[each.name])
+            facts = {f.name: getattr(known, f.name) for f in fields(Option)}
+            facts |= {"name": each.name, "kind": kind, "many": many, "choices": known.choices or choices}
+            found[each.name] = Option(**facts)
+    return _KNOWN.setdefault(cls, types.MappingProxyType(found))
+
+
+def _kind_of(hint: Any) -> tuple[type, bool, tuple[str, ...]]:
+    """Type, whether there are many, and choices of an annotation."""
+    inner = [each for each in get_args(hint) if each is not type(None)]
+    if get_origin(hint) in (Union, types.UnionType):
+        return _kind_of(inner[0])
+    if get_origin(hint) is Literal:
+        return str, False, tuple(inner)
+    if get_origin(hint) is collections.abc.Sequence:
+        return inner[0], True, ()
+    return (hint if hint in (int, float, bool, str) else object), False, ()
+
+
+def check_options(instance: Any) -> None:
+    """Check every option of a frozen dataclass, and bring it into its one form.
+
+    Raises:
+        ConfigError: An option does not take its value; the message says which values it takes.
+    """
+    for name, known in options_of(type(instance)).items():
+        value = known.check(getattr(instance, name))
+        if value is not None and known.tidy is not None and (known.used is None or known.used(instance)):
+            value = known.tidy(instance, value)
+        object.__setattr__(instance, name, value)
+
+
+def values_of(instance: Any, cls: type) -> dict[str, Any]:
+    """The options of ``cls`` that an instance, of it or of a class made from it, has."""
+    return {name: getattr(instance, name) for name in options_of(cls)}
+
+
+def documented(*classes: type) -> Callable[[T], T]:
+    """Add the options of these classes to the docstring of a class or function; of none, those of itself."""
+
+    def add(target: T) -> T:
+        of = classes or (cast("type", target),)
+        lines = [
+            line
+            for cls in of
+            for known in options_of(cls).values()
+            for line in textwrap.wrap(f"{known.name}: {_sentence(known)}", 100, subsequent_indent="    ")
+        ]
+        text = inspect.cleandoc(target.__doc__ or "")
+        target.__doc__ = "\n".join([text, "", "Options:", *(f"    {line}" for line in lines)])
+        return target
+
+    return add
+
+
+def _sentence(known: Option) -> str:
+    text = known.help[0].upper() + known.help[1:]
+    facts = [f"default: {known.default_text}"]
+    facts += ["one of " + ", ".join(known.choices)] if known.choices else []
+    return f"{text} ({'; '.join(facts)}).{f' {known.details}' if known.details else ''}"
+
+
+class _Taking(Protocol[P]):
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[A, B, C, ...], R]
+    ) -> Callable[Concatenate[A, B, C, P], R]: ...
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[A, B, ...], R]
+    ) -> Callable[Concatenate[A, B, P], R]: ...
+
+
+def takes(options: Callable[P, Any]) -> _Taking[P]:
+    """Give a function that ends in ``**options`` the keyword arguments of a dataclass of options.
+
+    People and type checkers see each of them, and they are written once.
+    """
+    cls = cast("type", options)
+
+    def decorate(function: Any) -> Any:
+        @functools.wraps(function)
+        def checked(*args: Any, **given: Any) -> Any:
+            if wrong := sorted(given.keys() - signature.parameters.keys()):
+                msg = f"{function.__qualname__}() has no option {', '.join(wrong)}: it has {', '.join(known)}"
+                raise TypeError(msg)
+            return function(*args, **given)
+
+        known = options_of(cls)
+        signature = _signature_with(function, cls)
+        checked.__signature__ = signature  # type: ignore[attr-defined]
+        return documented(cls)(checked) if function.__doc__ else checked
+
+    return cast("_Taking[P]", decorate)
+
+
+def also_takes(cls: type) -> Callable[[T], T]:
+    """As :func:`takes`, for a function whose ``**options`` are those of ``cls`` among others."""
+
+    def decorate(function: T) -> T:
+        function.__signature__ = _signature_with(function, cls, and_others=True)  # type: ignore[attr-defined]
+        return documented(cls)(function)
+
+    return decorate
+
+
+def _signature_with(function: Any, cls: type, *, and_others: bool = False) -> inspect.Signature:
+    signature = inspect.signature(function)
+    own = list(signature.parameters.values())
+    rest = [own.pop()] if own[-1].kind == inspect.Parameter.VAR_KEYWORD else []
+    given = inspect.signature(cls).parameters.values()
+    return signature.replace(parameters=[*own, *given, *(rest if and_others else ())])
