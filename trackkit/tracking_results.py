@@ -13,7 +13,7 @@ import pandas as pd
 from trackkit.config import TrackConfig
 from trackkit.core.errors import ResultsError
 from trackkit.core.tasks import VideoFailure, VideoTask
-from trackkit.formats.export import Exported, ExportSource, export
+from trackkit.formats.export import Exported, ExportSource, ExportTarget, export
 from trackkit.formats.supervision import to_detections
 from trackkit.results.columns import FAILURE_DTYPES, TRACK_DTYPES, VIDEO_DTYPES, concat_tables
 from trackkit.results.jsonl import iter_failures, iter_jsonl
@@ -257,11 +257,12 @@ def export_results(
         ResultsError: The JSONL file cannot be read, the output not be written, or a video has changed.
         VideoOpenError: A video is not there any more, with ``with_frames``.
     """
+    target = ExportTarget.find(path, format, with_frames=with_frames)
     if isinstance(results, TrackingResults):
         source = ExportSource.from_outcomes(results.outcomes, results.config)
     else:
         source = ExportSource.from_jsonl(results)
-    return export(source, path, format, with_frames=with_frames)
+    return export(source, target)
 
 
 def read_jsonl(path: str | os.PathLike[str]) -> TrackingResults:

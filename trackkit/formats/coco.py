@@ -16,9 +16,12 @@ def write_coco(place: Path, videos: Iterable[Video], classes: tuple[str, ...]) -
     """COCO JSON: an image per processed frame; ``track_id`` is unique over videos."""
     category = {name: number for number, name in enumerate(classes, start=1)}
     image_ids, annotation_ids, track_ids = count(1), count(1), count(1)
+    boxes_only = []
     with JsonLists(place, "videos", "images", "annotations") as lists:
         for video in videos:
             result, info = video.result, video.result.info
+            if result.tracks["mask_rle"].isna().any():
+                boxes_only.append(video.name)
             size = {"width": info.width, "height": info.height}
             about = {"video_path": result.task.video_path, "fps": info.fps, "num_frames": info.num_frames}
             lists.add("videos", {"id": video.number, "name": video.name, **size, **about})
@@ -36,4 +39,4 @@ def write_coco(place: Path, videos: Iterable[Video], classes: tuple[str, ...]) -
                 ids |= {"category_id": category[label], "track_id": tracks[obj_id], "obj_id": obj_id}
                 lists.add("annotations", {**ids, **entry, "area": area, "iscrowd": 0})
         lists.join(**about_dataset(classes))
-    return ()
+    return [f"boxes without masks: {', '.join(boxes_only)}"] if boxes_only else ()

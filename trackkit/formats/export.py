@@ -128,99 +128,125 @@ class ExportSource:
         )
 
 
-def export(
-    source: ExportSource,
-    path: str | os.PathLike[str],
-    format: str,
-    *,
-    with_frames: bool = False,
-) -> Exported:
-    """Write results in a format that other tools read.
+@dataclass(frozen=True, slots=True)
+class ExportTarget:
+    """Where an export goes, found free.
 
-    Args:
-        source: What to write.
-        path: File or folder to write. Beside it comes ``<path, without a file's suffix>.videos.csv``.
-        format: One of ``EXPORT_FORMATS``.
-        with_frames: Write the processed frames as well, JPEG, to the folder ``<path>_frames``:
-            ``<video>/<frame_idx>.jpg``, the file names that ``coco`` and ``youtube-vis`` give. The videos
-            must be where they were.
-
-    Raises:
-        ConfigError: The format is unknown or cannot hold these results, or the folder is not empty.
-        ResultsError: The JSONL file cannot be read, the output not be written, or a video has changed.
-        VideoOpenError: A video is not there any more, with ``with_frames``.
+    Attributes:
+        format: Name of the format,
+        kind: and what it is.
+        path: File or folder to write.
+        list_path: CSV of the videos.
+        frames_path: Folder of the frames, None where none are asked for.
     """
-    if format not in EXPORT_FORMATS:
-        msg = f"export format {format!r} is unknown: choose one of {', '.join(EXPORT_FORMATS)}"
-        raise ConfigError(msg)
-    kind, path = EXPORT_FORMATS[format], Path(path)
-    base = path if kind.suffix is None else path.with_suffix("")
-    frames_path = base.with_name(f"{base.name}_frames") if with_frames else None
-    list_path = base.with_name(f"{base.name}.videos.csv")
-    _check_output(path, kind.suffix, format)
-    if frames_path is not None:
-        _check_output(frames_path, None, "--with-frames")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"{path} cannot be written ({error.strerror}): check the folder"
-        raise ResultsError(msg) from None
-    table: list[dict[str, Any]] = []
-    with ExitStack() as files:
-        part = files.enter_context(whole(path))  # first in, last out: it is there when all is there
-        list_part = files.enter_context(whole(list_path))
-        frames_part = None if frames_path is None else files.enter_context(whole(frames_path))
-        if frames_part is not None:
-            frames_part.mkdir()
-        notes = [
-            *source.notes,
-            *kind.write(part, _videos(source, kind, format, frames_part, table), source.classes),
-        ]
-        boxes_only = [row["name"] for row in table if row["boxes_only"]]
-        rows, videos = sum(row["rows"] for row in table), len(table)
-        table += [{"name": "", **video_row(failure)} for failure in source.failures]
-        listed = pd.DataFrame(table, columns=["name", *VIDEO_DTYPES]).astype({"name": "str", **VIDEO_DTYPES})
-        listed.to_csv(list_part, index=False)
-    if format == "coco" and boxes_only:
-        notes.append(f"boxes without masks: {', '.join(boxes_only)}")
-    meanings = {"truncated": "breaks off, in it up to there", "failed": "failed, not in it"}
-    notes += [
-        f"{meanings[row['status']]}: {row['video_path']}: {row['message']}"
-        for row in table
-        if row["status"] in meanings
-    ]
-    return Exported(path, videos, rows, list_path, frames_path, tuple(notes))
 
+    format: str
+    kind: Format
+    path: Path
+    list_path: Path
+    frames_path: Path | None
 
-def _check_output(path: Path, suffix: str | None, what: str) -> None:
-    """Refuse what cannot be written before anything is read; ``suffix`` is None for a folder."""
-    if suffix is not None:
-        if path.is_dir():
-            msg = f"{path} is a folder: {what} is a file, such as {path / 'tracks'}{suffix}"
+    @classmethod
+    def find(cls, path: str | os.PathLike[str], format: str, *, with_frames: bool) -> ExportTarget:
+        """The places of an export, before anything is read.
+
+        Raises:
+            ConfigError: The format is unknown, or the path is not free.
+        """
+        if format not in EXPORT_FORMATS:
+            msg = f"export format {format!r} is unknown: choose one of {', '.join(EXPORT_FORMATS)}"
             raise ConfigError(msg)
-    elif path.exists() and (not path.is_dir() or any(path.iterdir())):
+        kind, path = EXPORT_FORMATS[format], Path(path)
+        base = path if kind.suffix is None else path.with_suffix("")
+        frames_path = base.with_name(f"{base.name}_frames") if with_frames else None
+        if kind.suffix is None:
+            _check_folder(path, format)
+        elif path.is_dir():
+            msg = f"{path} is a folder: {format} is a file, such as {path / 'tracks'}{kind.suffix}"
+            raise ConfigError(msg)
+        if frames_path is not None:
+            _check_folder(frames_path, "--with-frames")
+        return cls(format, kind, path, base.with_name(f"{base.name}.videos.csv"), frames_path)
+
+
+def _check_folder(path: Path, what: str) -> None:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
         msg = f"{path} is there already: {what} is written to a folder, which must be new or empty"
         raise ConfigError(msg)
 
 
-def _videos(
-    source: ExportSource, kind: Format, format: str, frames_part: Path | None, table: list[dict[str, Any]]
-) -> Iterator[Video]:
-    """The videos, each with its row in ``table``, and its frames written."""
-    for result, config in source.read():
-        boxes_only = bool(result.tracks["mask_rle"].isna().any())
-        if kind.masks_only and boxes_only:
+def export(source: ExportSource, target: ExportTarget) -> Exported:
+    """Write results in a format that other tools read: see :func:`trackkit.export_results`.
+
+    Raises:
+        ConfigError: The format cannot hold these results.
+        ResultsError: The JSONL file cannot be read, the output not be written, or a video has changed.
+        VideoOpenError: A video is not there any more, with frames.
+    """
+    try:
+        target.path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        msg = f"{target.path} cannot be written ({error.strerror}): check the folder"
+        raise ResultsError(msg) from None
+    with ExitStack() as files:
+        part = files.enter_context(whole(target.path))  # first in, last out: it is there when all is there
+        list_part = files.enter_context(whole(target.list_path))
+        frames_part = None
+        if target.frames_path is not None:
+            frames_part = files.enter_context(whole(target.frames_path))
+            frames_part.mkdir()
+        videos = _Videos(source, target, frames_part)
+        notes = [*source.notes, *target.kind.write(part, videos, source.classes)]
+        rows = [*videos.listed, *({"name": "", **video_row(failure)} for failure in source.failures)]
+        listed = pd.DataFrame(rows, columns=["name", *VIDEO_DTYPES]).astype({"name": "str", **VIDEO_DTYPES})
+        listed.to_csv(list_part, index=False)
+    meanings = {"truncated": "breaks off, in it up to there", "failed": "failed, not in it"}
+    notes += [
+        f"{meanings[row['status']]}: {row['video_path']}: {row['message']}"
+        for row in rows
+        if row["status"] in meanings
+    ]
+    return Exported(
+        path=target.path,
+        videos=len(videos.listed),
+        rows=videos.rows,
+        list_path=target.list_path,
+        frames_path=target.frames_path,
+        notes=tuple(notes),
+    )
+
+
+class _Videos:
+    """The videos, as a format's writer takes them one by one; their frames are written on the way.
+
+    Attributes:
+        listed: The row of each that was taken, for the list of videos.
+        rows: Number of rows of their tracks.
+    """
+
+    def __init__(self, source: ExportSource, target: ExportTarget, frames_part: Path | None) -> None:
+        self._source, self._target, self._frames_part = source, target, frames_part
+        self.listed: list[dict[str, Any]] = []
+        self.rows = 0
+
+    def __iter__(self) -> Iterator[Video]:
+        for result, config in self._source.read():
+            self._check(result)
+            video = Video(len(self.listed) + 1, self._source.names[result.task.source], result)
+            if self._frames_part is not None:
+                _write_frames(self._frames_part, video, config.fps)
+            self.listed.append({"name": video.name, **video_row(result)})
+            self.rows += len(result.tracks)
+            yield video
+
+    def _check(self, result: VideoResult) -> None:
+        if self._target.kind.masks_only and result.tracks["mask_rle"].isna().any():
+            others = [name for name, kind in EXPORT_FORMATS.items() if not kind.masks_only]
             msg = (
-                f"{result.task.video_path} has boxes without masks, which {format} cannot hold: choose "
-                f"one of {', '.join(name for name, other in EXPORT_FORMATS.items() if not other.masks_only)}"
+                f"{result.task.video_path} has boxes without masks, which {self._target.format} cannot hold: "
+                f"choose one of {', '.join(others)}"
             )
             raise ConfigError(msg)
-        video = Video(len(table) + 1, source.names[result.task.source], result)
-        if frames_part is not None:
-            _write_frames(frames_part, video, config.fps)
-        more = {"name": video.name, "rows": len(result.tracks), "boxes_only": boxes_only}
-        table.append(more | video_row(result))
-        yield video
 
 
 def _write_frames(folder: Path, video: Video, fps: float | None) -> None:
