@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
@@ -155,7 +157,7 @@ def test_a_module_that_workers_lack_is_told_and_can_be_sent(
     path = tmp_path / "module_of_mine.py"
     path.write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    __import__(path.stem)
+    module = import_module(path.stem)
     config = CONFIG.replace(detector="of-a-module")
     told = (
         r"worker \d \(tcp://.*\) cannot import what detector 'of-a-module' needs \(ModuleNotFoundError: "
@@ -165,6 +167,14 @@ def test_a_module_that_workers_lack_is_told_and_can_be_sent(
         tk.Session(config, device="cpu", client=client)
     with tk.Session(config, device="cpu", num_workers=0) as here:
         assert scores(here, clips[:1]) == {0.8}
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        with tk.Session(config, device="cpu", client=client) as session:
+            assert scores(session, clips) == {0.8}
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+    with pytest.raises(tk.ConfigError, match=told):
+        tk.Session(config, device="cpu", client=client)
     client.upload_file(str(path))
     with tk.Session(config, device="cpu", client=client) as session:
         assert scores(session, clips) == {0.8}
