@@ -24,6 +24,7 @@ from trackkit.core.errors import (
 from trackkit.core.frames import Detections, Frame, TrackedObjects, VideoInfo
 from trackkit.core.prompts import Prompt
 from trackkit.core.tasks import Progress, VideoFailure, VideoTask
+from trackkit.detectors import register_detector
 from trackkit.evaluation.evaluate import Evaluation, evaluate
 from trackkit.formats.export import Exported
 from trackkit.notebook.annotation import Annotation, annotate, edit
@@ -31,6 +32,7 @@ from trackkit.results.jsonl import iter_jsonl
 from trackkit.results.video_result import VideoResult
 from trackkit.run.job import Job
 from trackkit.run.session import Session, preview, track
+from trackkit.trackers import register_tracker
 from trackkit.tracking.track_video import track_video
 from trackkit.tracking_results import TrackingResults, export_results, read_jsonl
 
@@ -81,6 +83,8 @@ __all__ = [
     "plot_trajectories",
     "preview",
     "read_jsonl",
+    "register_detector",
+    "register_tracker",
     "show_frame",
     "show_video",
     "track",

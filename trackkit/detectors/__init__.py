@@ -5,7 +5,8 @@ A detector is any object with the method of :class:`Detector`. A name is added w
     @register_detector("my-detector")
     def load(config: TrackConfig, device: str) -> Detector: ...
 
-The loader runs once per worker; the detector that it returns serves one video after the other.
+or by an installed package, with an entry point of the group ``trackkit.detectors``. The loader runs once per
+worker; the detector that it returns serves one video after the other. docs/extending.md has an example.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from trackkit.core.errors import ConfigError
+from trackkit.core.registry import Prepare, Registry
 
 if TYPE_CHECKING:
     from trackkit.config import TrackConfig
     from trackkit.core.arrays import Image
     from trackkit.core.frames import Detections
+    from trackkit.weights.hub import FetchProgress
 
 
 class Detector(Protocol):
@@ -38,56 +40,63 @@ class Detector(Protocol):
 
 DetectorLoader: TypeAlias = "Callable[[TrackConfig, str], Detector]"
 
-_LOADERS: dict[str, DetectorLoader] = {}
+DETECTORS: Registry[Detector] = Registry("detector", "trackkit.detectors")
 
 
-def register_detector(name: str) -> Callable[[DetectorLoader], DetectorLoader]:
-    """Make a detector known under ``name`` (``--detector name``)."""
+def register_detector(
+    name: str, *, prepare: Prepare | None = None
+) -> Callable[[DetectorLoader], DetectorLoader]:
+    """Make a detector known under ``name`` (``TrackConfig(detector=name)``), on the workers, too.
 
-    def register(loader: DetectorLoader) -> DetectorLoader:
-        _LOADERS[name] = loader
-        return loader
+    Args:
+        name: For ``TrackConfig.detector``; a name that is known already gets the new loader.
+        prepare: Called once, before workers start on this machine, with the config and with what hears how
+            far a download is (or None): brings the weights here.
 
-    return register
+    Raises:
+        ConfigError: ``name`` is no name.
+    """
+    return DETECTORS.register(name, prepare=prepare)
 
 
 def detector_names() -> tuple[str, ...]:
-    """The known names."""
-    return tuple(sorted(_LOADERS))
+    """The known names, those of installed packages included."""
+    return DETECTORS.names()
 
 
 def load_detector(config: TrackConfig, device: str) -> Detector:
     """Load the detector that ``config`` names onto ``device`` (``"cpu"`` or ``"cuda:0"``).
 
     Raises:
-        ConfigError: No detector has that name.
+        ConfigError: No detector has that name, or the package that brings it cannot be imported.
         CheckpointError: Its weights cannot be loaded.
         PromptError: It does not understand the prompt.
     """
-    try:
-        loader = _LOADERS[config.detector]
-    except KeyError:
-        msg = f"detector {config.detector!r} is unknown: choose one of {', '.join(detector_names())}"
-        raise ConfigError(msg) from None
-    return loader(config, device)
+    return DETECTORS.get(config.detector).load(config, device)
 
 
-# Built-in loaders import their heavy parts only when they run.
-@register_detector("grounding-dino")
+# What is built in imports its heavy parts only when it runs.
+def _fetch_grounding_dino(config: TrackConfig, progress: FetchProgress | None) -> None:
+    from trackkit.weights.grounding_dino import fetch_detector
+
+    fetch_detector(config.detector_model, progress)
+
+
+@DETECTORS.register("grounding-dino", prepare=_fetch_grounding_dino, installed=True)
 def _grounding_dino(config: TrackConfig, device: str) -> Detector:
     from trackkit.detectors.grounding_dino.detector import GroundingDinoDetector
 
     return GroundingDinoDetector.from_config(config, device)
 
 
-@register_detector("none")
+@DETECTORS.register("none", installed=True)
 def _none(config: TrackConfig, device: str) -> Detector:
     from trackkit.detectors.none import NoDetector
 
     return NoDetector()
 
 
-@register_detector("color")
+@DETECTORS.register("color", installed=True)
 def _color(config: TrackConfig, device: str) -> Detector:
     from trackkit.detectors.color import ColorDetector
 

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from distributed import Worker, WorkerPlugin, get_worker
 
@@ -19,6 +20,7 @@ from trackkit.core.tasks import Progress, VideoFailure, VideoTask
 from trackkit.monitor.events import LAST_WORDS_TOPIC, PROGRESS_TOPIC
 from trackkit.results.video_result import Outcome
 from trackkit.run.attempt import attempt
+from trackkit.run.own_methods import OwnMethods
 from trackkit.run.watchdog import end_process, watchdog
 from trackkit.tracking.models import Models, load_models
 from trackkit.tracking.track_video import Work, track_video
@@ -39,16 +41,22 @@ class ModelHost(WorkerPlugin):
     Args:
         config: What to load.
         device: ``"cpu"``, ``"cuda:0"`` (the GPU that a worker sees), or None: a GPU if the worker sees one.
+
+    Raises:
+        ConfigError: The user's own detector or tracker cannot be sent to workers.
     """
 
     def __init__(self, config: TrackConfig, device: str | None) -> None:
         self.config, self.device = config, device
-        self.name = f"trackkit-models-{config.hash}-{device}"
+        self.own_methods = OwnMethods.of(config)
+        # Of its own: sessions that share workers neither replace nor unload each other's models.
+        self.name = f"trackkit-models-{uuid4().hex}"
 
     def setup(self, worker: Worker) -> None:
         """Begin to load."""
         self._models: Future[tuple[Models, Thumbnails]] = Future()
-        threading.Thread(target=self._load, name="trackkit-load", daemon=True).start()
+        who = f"{worker.name} ({worker.address})"
+        threading.Thread(target=self._load, args=(who,), name="trackkit-load", daemon=True).start()
 
     def teardown(self, worker: Worker) -> None:
         """Let go of the models."""
@@ -62,9 +70,10 @@ class ModelHost(WorkerPlugin):
         """Wait in the event loop, as ``get`` does in a task's thread."""
         return (await asyncio.wrap_future(self._models))[0]
 
-    def _load(self) -> None:
+    def _load(self, worker: str) -> None:
         try:
-            models = load_models(self.config, self.device or _own_device())
+            methods = self.own_methods.methods(self.config, worker)
+            models = load_models(self.config, self.device or _own_device(), methods)
             from trackkit.monitor.thumbnails import (
                 Thumbnails,  # takes a second, here and not in the first video
             )

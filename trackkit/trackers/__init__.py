@@ -13,6 +13,9 @@ Two steps, because models are loaded once per worker and state is made once per 
 A tracker may hold frames back (at most ``config.max_frames`` of them) to revise them before it lets them go:
 every frame given to ``update`` comes back exactly once, in order, from ``update`` or ``finish``.
 Its memory does not grow with the length of the video.
+
+A name is added with :func:`register_tracker`, or by an installed package, with an entry point of the group
+``trackkit.trackers``; docs/extending.md has an example.
 """
 
 from __future__ import annotations
@@ -20,13 +23,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from trackkit.core.errors import ConfigError, PromptError
+from trackkit.core.errors import PromptError
+from trackkit.core.registry import Prepare, Registry
 
 if TYPE_CHECKING:
     from trackkit.config import TrackConfig
     from trackkit.core.clock import StageClock
     from trackkit.core.frames import Detections, Frame, TrackedObjects, VideoInfo
     from trackkit.core.prompts import Prompt
+    from trackkit.weights.hub import FetchProgress
 
 
 class Tracker(Protocol):
@@ -85,39 +90,40 @@ class TrackerModel(Protocol):
 
 TrackerLoader: TypeAlias = "Callable[[TrackConfig, str], TrackerModel]"
 
-_LOADERS: dict[str, TrackerLoader] = {}
-_TAKES_PROMPTS: dict[str, bool] = {}
+TRACKERS: Registry[TrackerModel] = Registry("tracker", "trackkit.trackers")
 
 
-def register_tracker(name: str, *, takes_prompts: bool = False) -> Callable[[TrackerLoader], TrackerLoader]:
-    """Make a tracker known under ``name`` (``--tracker name``).
+def register_tracker(
+    name: str, *, takes_prompts: bool = False, prepare: Prepare | None = None
+) -> Callable[[TrackerLoader], TrackerLoader]:
+    """Make a tracker known under ``name`` (``TrackConfig(tracker=name)``), on the workers, too.
 
     Args:
-        name: For ``TrackConfig.tracker``.
+        name: For ``TrackConfig.tracker``; a name that is known already gets the new loader.
         takes_prompts: Whether it follows what the user points out.
+        prepare: Called once, before workers start on this machine, with the config and with what hears how
+            far a download is (or None): brings the weights here.
+
+    Raises:
+        ConfigError: ``name`` is no name.
     """
-
-    def register(loader: TrackerLoader) -> TrackerLoader:
-        _LOADERS[name] = loader
-        _TAKES_PROMPTS[name] = takes_prompts
-        return loader
-
-    return register
+    return TRACKERS.register(name, prepare=prepare, takes_prompts=takes_prompts)
 
 
 def tracker_names() -> tuple[str, ...]:
-    """The known names."""
-    return tuple(sorted(_LOADERS))
+    """The known names, those of installed packages included."""
+    return TRACKERS.names()
 
 
 def check_promptable(config: TrackConfig) -> None:
     """Make sure that the tracker follows what the user points out.
 
     Raises:
+        ConfigError: No tracker has that name.
         PromptError: It joins detections only.
     """
-    if not _TAKES_PROMPTS.get(config.tracker, False):
-        able = ", ".join(sorted(name for name, takes in _TAKES_PROMPTS.items() if takes))
+    if not TRACKERS.get(config.tracker).takes_prompts:
+        able = ", ".join(sorted(name for name, entry in TRACKERS.entries().items() if entry.takes_prompts))
         msg = f"tracker {config.tracker!r} joins detections and cannot take prompts: choose one of {able}"
         raise PromptError(msg)
 
@@ -126,26 +132,27 @@ def load_tracker(config: TrackConfig, device: str) -> TrackerModel:
     """Load the tracker that ``config`` names onto ``device`` (``"cpu"`` or ``"cuda:0"``).
 
     Raises:
-        ConfigError: No tracker has that name.
+        ConfigError: No tracker has that name, or the package that brings it cannot be imported.
         CheckpointError: Its weights cannot be loaded.
     """
-    try:
-        loader = _LOADERS[config.tracker]
-    except KeyError:
-        msg = f"tracker {config.tracker!r} is unknown: choose one of {', '.join(tracker_names())}"
-        raise ConfigError(msg) from None
-    return loader(config, device)
+    return TRACKERS.get(config.tracker).load(config, device)
 
 
-# Built-in loaders import their heavy parts only when they run.
-@register_tracker("bytetrack")
+# What is built in imports its heavy parts only when it runs.
+@TRACKERS.register("bytetrack", installed=True)
 def _bytetrack(config: TrackConfig, device: str) -> TrackerModel:
     from trackkit.trackers.bytetrack import ByteTrackModel
 
     return ByteTrackModel(config)
 
 
-@register_tracker("sam2", takes_prompts=True)
+def _fetch_sam2(config: TrackConfig, progress: FetchProgress | None) -> None:
+    from trackkit.weights.sam2 import fetch_sam2
+
+    fetch_sam2(config.sam_type, config.model_path, progress)
+
+
+@TRACKERS.register("sam2", prepare=_fetch_sam2, takes_prompts=True, installed=True)
 def _sam2(config: TrackConfig, device: str) -> TrackerModel:
     from trackkit.trackers.sam2.tracker_model import Sam2TrackerModel
 

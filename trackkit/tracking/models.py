@@ -7,12 +7,28 @@ from time import perf_counter
 
 from trackkit.config import TrackConfig
 from trackkit.core.errors import CheckpointError
-from trackkit.detectors import Detector, load_detector
-from trackkit.trackers import TrackerModel, load_tracker
-from trackkit.weights.grounding_dino import fetch_detector
+from trackkit.core.registry import Entry
+from trackkit.detectors import DETECTORS, Detector
+from trackkit.trackers import TRACKERS, TrackerModel
 from trackkit.weights.hub import FetchProgress
 from trackkit.weights.releases import SAM2_RELEASES, sam2_release
-from trackkit.weights.sam2 import fetch_sam2
+
+
+@dataclass(frozen=True, slots=True)
+class Methods:
+    """The detector and the tracker that a config names, before they are loaded."""
+
+    detector: Entry[Detector]
+    tracker: Entry[TrackerModel]
+
+
+def methods_of(config: TrackConfig) -> Methods:
+    """Look up what ``config`` names.
+
+    Raises:
+        ConfigError: A name is unknown, or the package that brings it cannot be imported.
+    """
+    return Methods(DETECTORS.get(config.detector), TRACKERS.get(config.tracker))
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +41,22 @@ class Models:
     load_seconds: float
 
 
-def load_models(config: TrackConfig, device: str) -> Models:
+def load_models(config: TrackConfig, device: str, methods: Methods | None = None) -> Models:
     """Load detector and tracker onto ``device`` (``"cpu"`` or ``"cuda:N"``).
+
+    Args:
+        config: What to load, and with which options.
+        device: Where to.
+        methods: What to load in place of what this process knows by the names in ``config``.
 
     Raises:
         CheckpointError: Weights are missing or wrong, or there is not enough memory for them.
         ConfigError: A name is unknown, or the detector does not understand the prompt.
     """
     started = perf_counter()
+    methods = methods or methods_of(config)
     try:
-        detector, tracker = load_detector(config, device), load_tracker(config, device)
+        detector, tracker = methods.detector.load(config, device), methods.tracker.load(config, device)
     except (ImportError, MemoryError, OSError, RuntimeError) as error:  # CUDA's errors are RuntimeErrors
         msg = (
             f"{config.detector} and {config.tracker} cannot be loaded onto {device} "
@@ -45,29 +67,26 @@ def load_models(config: TrackConfig, device: str) -> Models:
     return Models(detector, tracker, device, perf_counter() - started)
 
 
-SLOW_SECONDS_PER_FRAME = 1.0
-
-
-# Both ---------------------------------------------------------------------------------------------------
-
-
 def prepare_weights(config: TrackConfig, progress: FetchProgress | None = None) -> None:
     """Make sure, before any worker starts, that the weights of a run are on this machine.
 
-    Detectors and trackers other than GroundingDINO and SAM 2 need nothing from here.
+    The detector and the tracker know how: see ``prepare`` of :class:`trackkit.core.registry.Entry`.
 
     Args:
         config: Says which weights.
         progress: Hears how far a download is; None shows the hub's own bar.
 
     Raises:
-        ConfigError: ``config.sam_type`` is unknown.
+        ConfigError: The detector, the tracker, or ``config.sam_type`` is unknown.
         CheckpointError: Weights are not here and could not be downloaded.
     """
-    if config.tracker == "sam2":
-        fetch_sam2(config.sam_type, config.model_path, progress)
-    if config.detector == "grounding-dino":
-        fetch_detector(config.detector_model, progress)
+    methods = methods_of(config)
+    for method in (methods.tracker, methods.detector):
+        if method.prepare is not None:
+            method.prepare(config, progress)
+
+
+SLOW_SECONDS_PER_FRAME = 1.0
 
 
 def cpu_speed_warning(config: TrackConfig, seconds_per_frame: float) -> str | None:
