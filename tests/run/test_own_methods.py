@@ -17,6 +17,7 @@ import trackkit as tk
 from trackkit.core.arrays import Image
 from trackkit.detectors.none import NoDetector
 from trackkit.run.cluster import start_cluster
+from trackkit.run.options import SessionOptions
 from trackkit.trackers.bytetrack import ByteTrackModel
 from trackkit.video.writer import VideoWriter
 
@@ -37,7 +38,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     """Two workers, started before anything is registered."""
-    with start_cluster(num_workers=2) as workers:
+    with start_cluster(options=SessionOptions(num_workers=2)) as workers:
         yield workers
 
 
