@@ -85,7 +85,7 @@ def test_the_objects_layout() -> None:
 
 @pytest.mark.parametrize("layout", ["frames", "objects"])
 def test_a_long_line_comes_in_small_pieces(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl_codec, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(jsonl_codec, "ROWS_AT_ONCE", 3)
     table = TrackTable("a", CONFIG.classes)
     for k in range(200):
         table.add(sample_objects(k, [k % 3 + 1, k % 3 + 2]))

@@ -24,13 +24,14 @@ import av
 import numpy as np
 import pytest
 from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
 from PIL import Image as PilImage
 
 from trackkit.core.arrays import Image
 from trackkit.core.errors import ConfigError, StorageError, VideoDecodeError, VideoOpenError, VideoWriteError
 from trackkit.core.files import remove_abandoned
 from trackkit.core.frames import Frame
-from trackkit.video.reader import VideoReader, _Ticks, probe, read_frames
+from trackkit.video.reader import Ticks, VideoReader, probe, read_frames
 from trackkit.video.writer import VideoWriter
 
 WIDTH, HEIGHT = 128, 64
@@ -129,6 +130,23 @@ def no_thread_stays() -> Any:
     if decoders():
         gc.collect()
     assert decoders() == []
+
+
+@pytest.fixture
+def converted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one for every frame of a file that is made RGB."""
+    seen: list[int] = []
+
+    class Counting:
+        def __init__(self) -> None:
+            self.counted = VideoReformatter()
+
+        def reformat(self, *args: Any, **options: Any) -> av.VideoFrame:
+            seen.append(len(seen))
+            return self.counted.reformat(*args, **options)
+
+    monkeypatch.setattr("trackkit.video.file.VideoReformatter", Counting)
+    return seen
 
 
 CONTAINERS = [
@@ -386,7 +404,7 @@ class TestRate:
         times = [float(i / source) for i in range(10_000)]
         if rounded:  # as Matroska does
             times = [round(time, 3) for time in times]
-        due = _Ticks(fps, float(source))
+        due = Ticks(fps, float(source))
         kept = [time for time in times if due(time)]
         early, late = 0.25 * float(1 / source) + 0.001, 0.75 * float(1 / source) + 0.001
         assert all(k / fps - early <= time <= k / fps + late for k, time in enumerate(kept))
@@ -395,7 +413,7 @@ class TestRate:
     @pytest.mark.parametrize("rounded", [False, True])
     def test_the_source_rate_keeps_all(self, rounded: bool) -> None:
         for source in (24000 / 1001, 30000 / 1001, 25.0, 59.94):
-            due = _Ticks(source, source)
+            due = Ticks(source, source)
             assert all(due(round(i / source, 3) if rounded else i / source) for i in range(20_000))
 
     @pytest.mark.parametrize("ending", ["mp4", "mkv"])
@@ -412,13 +430,8 @@ class TestRate:
         assert [frame.idx for frame in kept] == sorted(wanted)
         assert [number_of(frame.image) for frame in kept] == sorted(wanted)
 
-    def test_skipped_frames_are_not_converted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        converted = []
+    def test_skipped_frames_are_not_converted(self, tmp_path: Path, converted: list[int]) -> None:
         with VideoReader(make(tmp_path / "clip.mp4"), fps=3) as reader:
-            convert = reader._source._image  # type: ignore[union-attr]
-            monkeypatch.setattr(
-                reader._source, "_image", lambda frame: (converted.append(1), convert(frame))[1]
-            )
             assert len(list(reader)) == len(converted) == 4
 
     @pytest.mark.parametrize("fps", [0, -1, math.nan, math.inf])
@@ -731,15 +744,15 @@ class TestThread:
                 _ = 1 / frame.idx
         assert decoders() == []
 
-    def test_ends_when_closed_while_it_waits(self, tmp_path: Path) -> None:
+    def test_ends_when_closed_while_it_waits(self, tmp_path: Path, converted: list[int]) -> None:
         reader = VideoReader(make(tmp_path / "clip.mp4"), read_ahead=2)
         frames = iter(reader)
         assert next(frames).idx == 0
         deadline = monotonic() + 30
-        while reader._queue.qsize() < 2 and monotonic() < deadline:
+        while len(converted) < 4 and monotonic() < deadline:
             sleep(0.005)
         sleep(0.05)
-        assert reader._queue.qsize() == 2
+        assert len(converted) == 4  # one is drawn, two lie ready, and with the next one the thread waits
         reader.close()
         reader.close()
         assert decoders() == []
