@@ -162,17 +162,23 @@ def test_a_detector_that_is_half_in_the_cache_is_not_there(empty_machine: Path, 
 # ---------------------------------------------------------------- fetching
 
 
-def test_prepare_weights_needs_nothing_for_other_models() -> None:
+def test_prepare_weights_needs_nothing_for_other_models(tmp_path: Path) -> None:
     prepare_weights(TrackConfig.from_preset("color", "red"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_prepare_weights_is_content_with_what_is_here(tmp_path: Path, empty_machine: Path) -> None:
-    touch(tmp_path / "models/sam2/checkpoints" / f"{TINY}.pt")
+    tracker = touch(tmp_path / "models/sam2/checkpoints" / f"{TINY}.pt")
     files = ("config.json", "model.safetensors", "preprocessor_config.json", "vocab.txt")
     in_cache(empty_machine, TrackConfig.detector_model, *files)
-    prepare_weights(config())
     (tmp_path / "folder").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    prepare_weights(config())
     prepare_weights(config(detector_model="folder"))
+    assert sorted(tmp_path.rglob("*")) == before
+    tracker.unlink()  # it was this file, and no other, that was enough
+    with pytest.raises(CheckpointError, match=TINY):
+        prepare_weights(config())
 
 
 def test_without_network_both_models_are_asked_for(tmp_path: Path) -> None:

@@ -341,9 +341,12 @@ def test_word_endings_do_not_open_a_vocabulary() -> None:
         make_prompts(["red cubes"], tokenizer, MAX_TEXT_LEN)
 
 
-def test_a_vocabulary_with_letters_spells_unknown_words_out(make: Make) -> None:
-    make("red zebra")
-    make("red 猫")  # one known word is enough
+def test_a_vocabulary_with_letters_spells_unknown_words_out(loaded: tuple[Any, Any]) -> None:
+    tokenizer = loaded[1].tokenizer
+    (prompt,) = make_prompts(["red zebra", "red 猫"], tokenizer, MAX_TEXT_LEN)
+    spelled, known = (tokenizer.convert_ids_to_tokens(prompt.input_ids[span]) for span in prompt.spans)
+    assert spelled == ["red", "z", "##e", "##b", "##r", "##a"]
+    assert known == ["red", "[UNK]"]  # one known word is enough
 
 
 def test_delimiters_within_a_class_do_not_split_it(make: Make, images: list[Image]) -> None:
@@ -383,9 +386,14 @@ def test_a_hub_name_in_the_cache_needs_no_network(folder: Path, offline: Path, i
     assert len(load("someone/model", "dog").detect(images[:1])[0]) > 0
 
 
-def test_a_home_folder_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_folder_is_expanded(
+    folder: Path, images: list[Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(folder.parent))
-    load(f"~/{folder.name}", "dog")
+    (found,) = load(f"~/{folder.name}", "dog").detect(images[:1])
+    (expected,) = load(folder, "dog").detect(images[:1])
+    assert len(found) > 0
+    np.testing.assert_array_equal(found.xyxy, expected.xyxy)
 
 
 def test_the_registry_loads_it(folder: Path, images: list[Image]) -> None:
