@@ -24,7 +24,7 @@ from PIL import Image as PilImage
 
 from trackkit.config import TrackConfig
 from trackkit.core.errors import ConfigError, ResultsError
-from trackkit.core.files import whole
+from trackkit.core.files import atomic_path
 from trackkit.core.tasks import VideoFailure
 from trackkit.formats.base import Format, Video
 from trackkit.formats.writers import EXPORT_FORMATS
@@ -161,9 +161,9 @@ def export(
         raise ResultsError(msg) from None
     table: list[dict[str, Any]] = []
     with ExitStack() as files:
-        part = files.enter_context(whole(path))  # first in, last out: it is there when all is there
-        list_part = files.enter_context(whole(list_path))
-        frames_part = None if frames_path is None else files.enter_context(whole(frames_path))
+        part = files.enter_context(atomic_path(path))  # first in, last out: it is there when all is there
+        list_part = files.enter_context(atomic_path(list_path))
+        frames_part = None if frames_path is None else files.enter_context(atomic_path(frames_path))
         if frames_part is not None:
             frames_part.mkdir()
         notes = [*kind.write(part, _videos(source, kind, format, frames_part, table), source.classes)]
