@@ -14,12 +14,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from distributed import Worker
 
 from trackkit.config import TrackConfig
 from trackkit.core.arrays import Image
 from trackkit.core.frames import Detections
 from trackkit.detectors import register_detector
 from trackkit.detectors.color import ColorDetector
+from trackkit.run.worker import wait_for_models
 from trackkit.video.writer import VideoWriter
 
 CONFIG = TrackConfig("object", detector="faulty", tracker="bytetrack")
@@ -141,6 +143,13 @@ def _load_endlessly(config: TrackConfig, device: str) -> FaultyDetector:
     Path(config.detector_model).touch()
     threading.Event().wait()
     return FaultyDetector()
+
+
+async def wait_for_models_on_a_gpu(host: str, dask_worker: Worker) -> tuple[str, str]:
+    """As ``wait_for_models``, but as if the worker had a GPU of the name ``GPU-x``."""
+    name, gpu = await wait_for_models(host, dask_worker)
+    assert gpu is None
+    return name, "GPU-x"
 
 
 def write_faulty_video(path: Path, fault: str = "none", num_frames: int = 6) -> Path:

@@ -26,18 +26,18 @@ def small_grounding_dino(folder: Path, *, seed: int = 0, image_size: int = 128) 
     It knows ``WORDS`` and spells every other word out, sees images at ``image_size`` pixels, and its
     probabilities are spread widely, so that a threshold of 0.35 leaves some boxes and not all.
     """
-    tokenizer = BertTokenizerFast(vocab=_vocabulary(), do_lower_case=True, model_max_length=MAX_TEXT_LEN)
+    tokenizer = BertTokenizerFast(vocab=small_vocabulary(), do_lower_case=True, model_max_length=MAX_TEXT_LEN)
     images = GroundingDinoImageProcessor(size={"shortest_edge": image_size, "longest_edge": 2 * image_size})
     GroundingDinoProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = GroundingDinoForObjectDetection(_config(len(tokenizer), image_size)).eval()
-        _spread(model)
+        spread_outputs(model)
     model.save_pretrained(folder)
     return folder
 
 
-def _vocabulary() -> dict[str, int]:
+def small_vocabulary() -> dict[str, int]:
     vocabulary = [f"[unused{i}]" for i in range(1100)]
     # These ids are written into the model's code.
     for token, place in {"[PAD]": 0, "[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}.items():
@@ -87,7 +87,7 @@ def _config(vocab_size: int, image_size: int) -> GroundingDinoConfig:
 
 
 @torch.no_grad()
-def _spread(model: GroundingDinoForObjectDetection) -> None:
+def spread_outputs(model: GroundingDinoForObjectDetection) -> None:
     """Undo what makes fresh weights all alike: text that images ignore, boxes that stay on their anchors."""
     for name, parameter in model.named_parameters():
         if name.endswith(("vision_param", "text_param")):

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
-import pickle
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from samples import CONFIG, sample_failure, sample_objects, sample_result
+from samples import CONFIG, sample_failure, sample_result
+from tracked_clips import track_two_clips
 
+from trackkit.core.errors import ResultsError
 from trackkit.core.masks import decode_rle
-from trackkit.results.columns import FAILURE_DTYPES, TRACK_DTYPES, VIDEO_DTYPES, objects_in
-from trackkit.results.rows import TrackTable
+from trackkit.results.columns import FAILURE_DTYPES, TRACK_DTYPES, VIDEO_DTYPES
 from trackkit.tracking_results import TrackingResults
 
 
@@ -65,28 +65,19 @@ def test_one_row_per_video() -> None:
     assert repr(results) == "TrackingResults(1 truncated, 1 failed; 3 objects in 4 frames)"
 
 
-def test_a_result_is_small_on_the_wire() -> None:
-    """No array of masks and no list of dicts crosses the network."""
-    table = TrackTable("a", CONFIG.classes)
-    for frame_idx in range(1000):
-        table.add(sample_objects(frame_idx, [1, 2, 3, 4]))
-    tracks = table.to_frame()
-    assert len(tracks) == 4000
-    per_row = len(pickle.dumps(tracks, protocol=5)) / len(tracks)
-    assert per_row < tracks["mask_rle"].str.len().mean() + 60
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> TrackingResults:
+    return track_two_clips(tmp_path_factory.mktemp("videos"))
 
 
-@pytest.mark.parametrize("masks", [True, False])
-def test_rows_become_objects_again(masks: bool) -> None:
-    objects = sample_objects(4, [1, 2, 3], masks=masks)
-    table = TrackTable("a", CONFIG.classes)
-    table.add(objects)
-    rows = table.to_frame()
-    back = objects_in(rows, objects.frame)
-    for name in ("obj_ids", "xyxy", "scores", "detected", "areas"):
-        np.testing.assert_allclose(getattr(back, name), getattr(objects, name), rtol=1e-6)
-    assert back.pred_ious is not None
-    expected = np.full(3, np.nan) if objects.pred_ious is None else objects.pred_ious
-    np.testing.assert_array_equal(back.pred_ious, expected)
-    assert (back.labels, back.rles) == (objects.labels, objects.rles)
-    assert len(objects_in(rows[:0], objects.frame)) == 0
+def test_a_video_is_found_by_path_or_name(results: TrackingResults) -> None:
+    result = results.of("plain")
+    assert results.of(result.task.video_path) is results.of(Path(result.task.source)) is result
+    with pytest.raises(ResultsError, match="other is not in the results; expected one that was tracked, of"):
+        results.of("other")
+    with pytest.raises(ResultsError, match=r"gone\.mp4 failed"):
+        results.of("gone.mp4")
+    twice = TrackingResults([sample_result("a/car.mp4"), sample_result("b/car.mp4")], CONFIG)
+    assert twice.of("a/car.mp4") is twice.outcomes[0]
+    with pytest.raises(ResultsError, match=r"several videos; expected .* of a/car.mp4, b/car.mp4"):
+        twice.of("car.mp4")

@@ -1,6 +1,6 @@
 """What happens to frames on their way into a batch, so that the models learn objects and not scenes.
 
-All functions take the generator first: the same seed does the same to every frame of a clip.
+All functions take the generator first, and what they draw from it holds for all frames of a clip.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import colorsys
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import compress
 
 import cv2
@@ -22,33 +23,59 @@ SMALLEST_CLOTH = 0.25  # share of the image
 SMALLEST_PRINT = 150  # pixels of an object
 
 
-def photograph(rng: Rng, image: Image) -> Image:
-    """Another exposure and white balance of the image, and every third time a compressed one."""
+def photograph(rng: Rng, images: Image) -> Image:
+    """Another exposure and white balance of a clip ``(T, H, W, 3)``, and every third time compressed."""
     gain, offset = rng.uniform(0.85, 1.15) * rng.uniform(0.94, 1.06, 3), rng.uniform(-12, 12)
-    out = (image * gain.astype(np.float32) + np.float32(offset)).clip(0, 255).astype(np.uint8)
+    out = (images * gain.astype(np.float32) + np.float32(offset)).clip(0, 255).astype(np.uint8)
     if rng.random() < 0.33:
-        _, data = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
-        out = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))]
+        for image in out:
+            _, data = cv2.imencode(".jpg", image, quality)
+            image[:] = cv2.imdecode(data, cv2.IMREAD_COLOR)
     return out
 
 
-def redecorate(rng: Rng, image: Image, ids: Image) -> Image:
+def redecorate(rng: Rng, images: Image, ids: Image) -> Image:
     """A coloured cloth or a grid behind the objects; side faces, the shading of round things, prints.
 
     Args:
         rng: Where from.
-        image: ``(H, W, 3)``.
-        ids: ``(H, W)``: 0 in the background.
+        images: The frames of a clip, ``(T, H, W, 3)``.
+        ids: ``(T, H, W)``: 0 in the background.
     """
-    # Drawn in any case, so that what one frame of a clip lacks does not change the others.
     seeds = rng.integers(2**31, size=len(DECORATIONS))
     wanted = rng.random(len(DECORATIONS)) < list(DECORATIONS.values())
     if not wanted.any():
-        return image
-    out = image.astype(np.float32)
-    for decorate, seed in compress(zip(DECORATIONS, seeds, strict=True), wanted):
-        out = decorate(np.random.default_rng(seed), out, ids)
-    return out.clip(0, 255).astype(np.uint8)
+        return images
+    chosen = list(compress(zip(DECORATIONS, seeds, strict=True), wanted))
+    clip = Clip.of(images, ids)
+    decorated = np.empty_like(images)
+    for t, image in enumerate(images):
+        out = image.astype(np.float32)
+        for decorate, seed in chosen:
+            out = decorate(np.random.default_rng(seed), out, ids[t], clip)
+        decorated[t] = out.clip(0, 255)
+    return decorated
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """What holds for all frames of a clip, whichever objects are in one of them.
+
+    Attributes:
+        brightness: Mean of all pixels.
+        colors: Of each object that is seen, the median colour ``(3,)``.
+    """
+
+    brightness: float
+    colors: dict[int, Floats]
+
+    @classmethod
+    def of(cls, images: Image, ids: Image) -> Clip:
+        """Measured in the frames ``(T, H, W, 3)``."""
+        seen = images.astype(np.float32)
+        colors = {int(k): np.median(seen[ids == k], 0) for k in np.unique(ids) if k}
+        return cls(float(seen.mean()), colors)
 
 
 def _blend(out: Floats, other: Floats, alpha: Floats) -> Floats:
@@ -60,17 +87,17 @@ def _soft(region: npt.NDArray[np.bool_]) -> Floats:
     return np.asarray(cv2.GaussianBlur(region.astype(np.float32), (0, 0), 0.7), np.float32)
 
 
-def _hang_cloth(rng: Rng, out: Floats, ids: Image) -> Floats:
+def _hang_cloth(rng: Rng, out: Floats, ids: Image, clip: Clip) -> Floats:
     """A large region of one vivid colour, with folds, a knit, and the texture of what was there."""
     region = _large_region(rng, ids.shape)
     hue, saturation, value = rng.random(), rng.uniform(0.3, 0.95), rng.uniform(0.3, 0.9)
     apart, place = rng.choice([-1, 1]) * rng.uniform(0.03, 0.12), rng.random()
-    if rng.random() < 0.7 and ids.any():  # the neighbouring colour of an object in front of it is hardest
-        own = out[ids == round(1 + place * (int(ids.max()) - 1))]
-        if len(own):
-            hue = (colorsys.rgb_to_hsv(*np.median(own, 0) / 255)[0] + apart) % 1
+    if rng.random() < 0.7 and clip.colors:  # the neighbouring colour of an object in front of it is hardest
+        own = clip.colors.get(round(1 + place * (max(clip.colors) - 1)))
+        if own is not None:
+            hue = (colorsys.rgb_to_hsv(*own / 255)[0] + apart) % 1
     color = 255 * np.array(colorsys.hsv_to_rgb(hue, saturation, value))
-    light = out.mean(2) / max(float(out.mean()), 1.0)
+    light = out.mean(2) / max(clip.brightness, 1.0)
     light = (light.clip(0.4, 1.8) - 1) * np.float32(rng.uniform(0, 0.8)) + 1
     folds, angle = rng.uniform(3, 40), rng.uniform(0, math.pi)
     light *= 1 + np.float32(rng.uniform(0, 0.35)) * np.sin(_along(rng, ids.shape, folds, angle))
@@ -99,7 +126,7 @@ def _large_region(rng: Rng, shape: tuple[int, ...]) -> Image:
             return region
 
 
-def _draw_grid(rng: Rng, out: Floats, ids: Image) -> Floats:
+def _draw_grid(rng: Rng, out: Floats, ids: Image, clip: Clip) -> Floats:
     """Thin lines in one direction or two, on a background that is mostly darkened."""
     behind = _soft(ids == 0)
     if rng.random() < 0.6:
@@ -123,7 +150,7 @@ def _along(rng: Rng, shape: tuple[int, ...], period: float, angle: float | None 
     return np.asarray(phase, np.float32)
 
 
-def _add_sides(rng: Rng, out: Floats, ids: Image) -> Floats:
+def _add_sides(rng: Rng, out: Floats, ids: Image, clip: Clip) -> Floats:
     """Side faces or shadows of the objects, all to one side: wood, grey or dark, but of no vivid colour."""
     angle, depth = rng.uniform(0, 2 * math.pi), rng.uniform(0.1, 0.4)
     wood = np.array(colorsys.hsv_to_rgb(rng.uniform(0.06, 0.12), rng.uniform(0, 0.45), rng.uniform(0.1, 0.8)))
@@ -143,7 +170,7 @@ def _add_sides(rng: Rng, out: Floats, ids: Image) -> Floats:
     return out
 
 
-def _shade_round(rng: Rng, out: Floats, ids: Image) -> Floats:
+def _shade_round(rng: Rng, out: Floats, ids: Image, clip: Clip) -> Floats:
     """Objects as round as a cup: darker to both sides, with a reflection and a few lines around them."""
     out = out.copy()
     for k in range(1, int(ids.max()) + 1):
@@ -163,7 +190,7 @@ def _shade_round(rng: Rng, out: Floats, ids: Image) -> Floats:
     return out
 
 
-def _print(rng: Rng, out: Floats, ids: Image) -> Floats:
+def _print(rng: Rng, out: Floats, ids: Image, clip: Clip) -> Floats:
     """A letter on each larger object: pale or dark, or in the object's colour on a pale label."""
     for k in range(1, int(ids.max()) + 1):
         # All drawn before it is known whether the object is large enough in this frame of the clip.
@@ -193,7 +220,7 @@ def _print(rng: Rng, out: Floats, ids: Image) -> Floats:
 
 
 #: What may be changed, in this order, and the share of the images that get it.
-DECORATIONS: dict[Callable[[Rng, Floats, Image], Floats], float] = {
+DECORATIONS: dict[Callable[[Rng, Floats, Image, Clip], Floats], float] = {
     _hang_cloth: 0.5,
     _draw_grid: 0.15,
     _add_sides: 0.25,

@@ -247,7 +247,8 @@ def make_batch(rng: Rng, pool: Pool, tokenizer: Any) -> tuple[Tensor, Any, list[
         view = (
             _mosaic(rng, pool, height, width) if rng.random() < MOSAICS else _view(rng, pool, height, width)
         )
-        images.append(photograph(rng, redecorate(rng, view.image, view.ids)))
+        (image,) = photograph(rng, redecorate(rng, view.image[None], view.ids[None]))
+        images.append(image)
         boxes, counts, ignored = [], [], []
         for k, (visibility, whole) in enumerate(zip(view.visibility, view.whole, strict=True)):
             mask = view.ids == k + 1

@@ -129,15 +129,10 @@ class TrackerTrainer:
             ids, images = ids[(slice(None), *flips)].copy(), images[(slice(None), *flips)].copy()
             if length >= 4 and rng.random() < 0.3:
                 _draw_curtain(rng, images, ids, chosen[0] + 1)
-            seed = int(rng.integers(2**31))  # all frames of a clip look alike
-            decorated = rng.random() < DECORATED
-            frames.append(
-                [
-                    photograph(again, redecorate(again, image, each) if decorated else image)
-                    for image, each in zip(images, ids, strict=True)
-                    for again in [np.random.default_rng(seed)]
-                ]
-            )
+            of_clip = np.random.default_rng(int(rng.integers(2**31)))
+            if rng.random() < DECORATED:
+                images = redecorate(of_clip, images, ids)
+            frames.append(photograph(of_clip, images))
             maps.append(ids)
             masks += [ids == k + 1 for k in chosen]
             owner += [len(clips)] * len(chosen)

@@ -7,24 +7,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco
 
-from trackkit.core.boxes import box_areas, box_iou, clip_boxes
+from trackkit.core.boxes import clip_boxes
 from trackkit.core.masks import (
     boxes_of_masks,
     decode_rle,
     decode_rle_crop,
     encode_masks,
-    mask_iou,
     rle_areas,
     rle_iou,
     rle_runs,
 )
 
-boxes = st.lists(
-    st.tuples(*[st.floats(0, 100, width=32)] * 4).map(
-        lambda b: (min(b[0], b[2]), min(b[1], b[3]), max(b[0], b[2]), max(b[1], b[3]))
-    ),
-    max_size=5,
-).map(lambda rows: np.array(rows, np.float32).reshape(-1, 4))
 masks = st.tuples(st.integers(1, 4), st.integers(1, 12), st.integers(1, 12)).flatmap(
     lambda s: arrays(np.bool_, s)
 )
@@ -140,36 +133,13 @@ def test_counts_of_another_size_do_not_decode() -> None:
         decode_rle(encode_masks(np.ones((1, 6, 8), bool))[0], 6, 9)
 
 
-def test_box_iou_of_known_boxes() -> None:
-    a = np.array([[0, 0, 10, 10], [5, 5, 5, 9]], np.float32)
-    b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10]], np.float32)
-    np.testing.assert_allclose(box_iou(a, b), [[1, 1 / 3, 0], [0, 0, 0]], rtol=1e-6)
-    assert box_iou(a, b[:0]).shape == (2, 0)
-    assert box_iou(a, b).dtype == np.float32
-
-
-@given(boxes, boxes)
-def test_box_iou_is_symmetric_and_within_bounds(a: np.ndarray, b: np.ndarray) -> None:
-    iou = box_iou(a, b)
-    assert iou.shape == (len(a), len(b))
-    assert ((iou >= 0) & (iou <= 1 + 1e-5)).all()
-    np.testing.assert_allclose(iou, box_iou(b, a).T, atol=1e-6)
-
-
-def test_clipped_boxes_lie_in_the_frame() -> None:
-    boxes = np.array([[-5, 2, 30, 8], [40, 1, 50, 9]], np.float32)
-    clipped = clip_boxes(boxes, 20, 10)
-    assert clipped.tolist() == [[0, 2, 20, 8], [20, 1, 20, 9]]
-    assert box_areas(clipped).tolist() == [120, 0]
-
-
 def test_mask_iou_counts_pixels() -> None:
     masks = np.zeros((3, 10, 10), bool)
     masks[0, :4, :5] = True
     masks[1, 2:6, :5] = True
     masks[2, 8:, 8:] = True
     expected = [[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]]
-    np.testing.assert_allclose(mask_iou(masks, masks), expected, rtol=1e-6)
+    np.testing.assert_allclose(rle_iou(encode_masks(masks), encode_masks(masks), 10, 10), expected, rtol=1e-6)
     assert rle_iou([], encode_masks(masks), 10, 10).shape == (0, 3)
 
 

@@ -6,12 +6,13 @@ import av
 import cv2
 import numpy as np
 import pytest
+from overlaps import mask_iou
 
 from trackkit.core.arrays import Image
 from trackkit.core.colors import NAMED_COLORS, SATURATED
 from trackkit.core.errors import PromptError
 from trackkit.core.frames import Detections
-from trackkit.core.masks import boxes_of_masks, mask_iou
+from trackkit.core.masks import boxes_of_masks
 from trackkit.detectors.color import WINDOWS, ColorDetector, color_of_class
 from trackkit.synthetic.render import GroundTruthFrame, iter_frames
 from trackkit.synthetic.scenery import BACKGROUNDS

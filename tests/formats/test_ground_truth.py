@@ -1,66 +1,25 @@
-"""Ground truth in every format: what is written is read."""
+"""Ground truth: our own format, which format a file has, and what is none."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pandas as pd
 import pytest
-from PIL import Image as PilImage
-from pycocotools import mask as coco
+from exported import BOX
 from samples import CONFIG, sample_result
+from truths import FRAMES, TRUTH_HEIGHT, TRUTH_WIDTH, assert_same, write_png
 
 from trackkit.core.errors import ConfigError, ResultsError
 from trackkit.core.frames import VideoInfo
-from trackkit.core.masks import decode_rle
-from trackkit.formats.base import ROW_DTYPES, VideoTruth
 from trackkit.formats.ground_truth import read_ground_truth
 from trackkit.results.jsonl_line import encode_result
-from trackkit.synthetic.dataset import ground_truth, write_ground_truth
-from trackkit.synthetic.scenes import make_scene
+from trackkit.synthetic.dataset import write_ground_truth
 from trackkit.tracking_results import read_jsonl
 
-HEIGHT, WIDTH, FRAMES = 48, 64, 4
-INFO = VideoInfo(WIDTH, HEIGHT, 25.0, FRAMES, FRAMES / 25.0)
-BOX = ["x", "y", "width", "height"]
-
-
-@pytest.fixture(scope="module")
-def rows() -> pd.DataFrame:
-    return ground_truth(make_scene(5, width=WIDTH, height=HEIGHT, num_frames=FRAMES))
-
-
-def ids(rows: pd.DataFrame, frame_idx: int) -> np.ndarray:
-    """The objects of a frame as DAVIS stores them."""
-    image = np.zeros((HEIGHT, WIDTH), np.uint8)
-    for row in rows[rows["frame_idx"] == frame_idx].itertuples():
-        image[decode_rle(row.mask_rle, HEIGHT, WIDTH)] = row.obj_id
-    return image
-
-
-def write_png(path: Path, image: np.ndarray, *, palette: bool = True) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = PilImage.fromarray(image)
-    if palette:
-        picture.putpalette([(7 * k) % 256 for k in range(768)])
-        assert picture.mode == "P"
-    picture.save(path)
-
-
-def write_mot(path: Path, rows: pd.DataFrame) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = rows.assign(frame=rows["frame_idx"] + 1, flag=1, kind=1, visibility=0.5)
-    columns = ["frame", "obj_id", *BOX, "flag", "kind", "visibility"]
-    lines[columns].to_csv(path, header=False, index=False)
-
-
-def assert_same(truth: VideoTruth, rows: pd.DataFrame, columns: list[str]) -> None:
-    wanted = rows.sort_values(["frame_idx", "obj_id"])[columns].reset_index(drop=True)
-    found = truth.rows.sort_values(["frame_idx", "obj_id"])[columns].reset_index(drop=True)
-    pd.testing.assert_frame_equal(found, wanted.astype({name: ROW_DTYPES[name] for name in columns}))
+INFO = VideoInfo(TRUTH_WIDTH, TRUTH_HEIGHT, 25.0, FRAMES, FRAMES / 25.0)
 
 
 @pytest.mark.parametrize("visibility", [True, False])
@@ -74,7 +33,7 @@ def test_our_own_format_round_trips_exactly(tmp_path: Path, rows: pd.DataFrame, 
     assert_same(truth, rows, ["frame_idx", "obj_id", "label", *BOX, "mask_rle"])
     assert truth.rows["visibility"].tolist() == (shares.tolist() if visibility else [1.0] * len(rows))
     assert truth.name == "a/shapes.mp4"
-    assert truth.size == empty.size == (HEIGHT, WIDTH)
+    assert truth.size == empty.size == (TRUTH_HEIGHT, TRUTH_WIDTH)
     for video in (truth, empty):
         assert video.frames is not None
         assert video.frames.tolist() == [0, 1, 2, 3]
@@ -115,56 +74,6 @@ def test_labels_that_no_prompt_can_name(tmp_path: Path, rows: pd.DataFrame) -> N
         write_ground_truth(tmp_path / "nowhere" / "t.jsonl", {"v": (INFO, rows)})
 
 
-@pytest.mark.parametrize("place", ["car.txt", "car/gt/gt.txt"])
-def test_motchallenge(tmp_path: Path, rows: pd.DataFrame, place: str) -> None:
-    folder = tmp_path / "mot"
-    write_mot(folder / place, rows)
-    for path in (folder, folder / place, *([folder / "car"] if "/" in place else [])):
-        (truth,) = read_ground_truth(path)
-        assert truth.name == "car"
-        assert_same(truth, rows, ["frame_idx", "obj_id", *BOX])
-        assert (truth.rows["visibility"] == 0.5).all()
-        assert truth.rows["label"].isna().all()
-        assert truth.frames is None
-
-
-def test_motchallenge_marks_what_is_ignored(tmp_path: Path) -> None:
-    path = tmp_path / "car.txt"
-    path.write_text("1,1,0,0,5,5,1,1,0.3\n1,2,0,0,5,5,0,8,1\n")
-    (truth,) = read_ground_truth(path)
-    assert truth.rows["ignored"].tolist() == [False, True]
-    assert truth.rows["visibility"].tolist() == [0.3, 1.0]
-    path.write_text("1,1,0,0,5,5,1,-1,-1,-1\n")  # of 2015: a place in the world, no visibility
-    (truth,) = read_ground_truth(path)
-    assert truth.rows["visibility"].tolist() == [1.0]
-
-
-def test_mask_folders(tmp_path: Path, rows: pd.DataFrame) -> None:
-    for name in ("car", "v1.2"):
-        for idx in range(FRAMES):
-            image = ids(rows, idx)
-            image[0] = 255
-            write_png(tmp_path / name / f"{idx:05d}.png", image)
-    visible = rows[[not decode_rle(rle, HEIGHT, WIDTH)[0].any() for rle in rows["mask_rle"]]]
-    assert [truth.name for truth in read_ground_truth(tmp_path)] == ["car", "v1.2"]
-    (truth,) = read_ground_truth(tmp_path / "car")
-    whole = truth.rows.merge(visible[["frame_idx", "obj_id"]])
-    assert_same(VideoTruth("car", whole), visible, ["frame_idx", "obj_id", *BOX, "mask_rle"])
-    assert truth.size == (HEIGHT, WIDTH)
-    assert sorted(truth.void) == [0, 1, 2, 3]
-    assert decode_rle(truth.void[3], HEIGHT, WIDTH).sum() == WIDTH
-
-
-@pytest.mark.parametrize("values", [(0, 255), (0, 1, 255)])
-def test_black_and_white_masks_show_one_object(tmp_path: Path, values: tuple[int, ...]) -> None:
-    image = np.zeros((HEIGHT, WIDTH), np.uint8)
-    image[:5, : len(values)] = values
-    write_png(tmp_path / "car" / "00000.png", image, palette=False)
-    (truth,) = read_ground_truth(tmp_path / "car")
-    assert truth.rows["obj_id"].tolist() == [1]
-    assert bool(truth.void) == (len(values) == 3)
-
-
 def test_numbers_with_gaps(tmp_path: Path) -> None:
     for number in (0, 5, 10):
         write_png(tmp_path / "car" / f"{number:05d}.png", np.full((4, 4), number, np.uint8))
@@ -174,38 +83,6 @@ def test_numbers_with_gaps(tmp_path: Path) -> None:
     assert whole.frames is not None
     assert apart.frames is not None
     assert (whole.frames.tolist(), apart.frames.tolist()) == ([0, 5, 10], [0, 1, 2])
-
-
-def test_youtube_vis(tmp_path: Path, rows: pd.DataFrame) -> None:
-    annotations = []
-    for number, (obj_id, track) in enumerate(rows.groupby("obj_id")):
-        shapes: list[object] = [None] * FRAMES
-        for row in track.itertuples():
-            mask = decode_rle(row.mask_rle, HEIGHT, WIDTH)
-            shape = {"size": [HEIGHT, WIDTH], "counts": row.mask_rle}
-            if number == 1:  # not compressed
-                flat = mask.ravel(order="F").astype(int)
-                edges = np.flatnonzero(np.diff(np.concatenate([[0], flat])))
-                shape["counts"] = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
-            shapes[row.frame_idx] = shape
-        kind = {"video_id": 7, "category_id": 3, "iscrowd": int(number == 2)}
-        annotations.append({"id": int(obj_id), "segmentations": shapes, **kind})
-    square = [[8.0, 8.0, 16.0, 8.0, 16.0, 20.0, 8.0, 20.0]]
-    polygon = {"id": 99, "video_id": 7, "category_id": 3, "segmentations": [square, None, None, None]}
-    names = [f"car/{idx:05d}.jpg" for idx in range(FRAMES)]
-    video = {"id": 7, "width": WIDTH, "height": HEIGHT, "length": FRAMES, "file_names": names}
-    data = {"videos": [video], "annotations": [*annotations, polygon]}
-    path = tmp_path / "instances.json"
-    path.write_text(json.dumps(data | {"categories": [{"id": 3, "name": "car"}]}))
-    (truth,) = read_ground_truth(path)
-    assert (truth.name, truth.size) == ("car", (HEIGHT, WIDTH))
-    assert set(truth.rows["label"]) == {"car"}
-    drawn = truth.rows[truth.rows["obj_id"] == 99]
-    assert drawn[BOX].to_numpy().tolist() == [[8, 8, 8, 12]]
-    rest = truth.rows[truth.rows["obj_id"] != 99]
-    assert_same(VideoTruth("car", rest), rows, ["frame_idx", "obj_id", *BOX, "mask_rle"])
-    assert set(truth.rows.loc[truth.rows["ignored"], "obj_id"]) == {rows["obj_id"].unique().max()}
-    assert coco.area({"size": [HEIGHT, WIDTH], "counts": drawn["mask_rle"].iloc[0]}) == 96
 
 
 def test_what_is_no_ground_truth(tmp_path: Path) -> None:

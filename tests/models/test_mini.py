@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from huggingface_hub import constants
 from safetensors import safe_open
+from weight_files import hide_all_weights
 
 from trackkit.cli.doctor import examine
 from trackkit.cli.main import main
@@ -42,10 +42,7 @@ NAMES = ("sam2.1_hiera_mini", "grounding-dino-mini")
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A folder with nothing in it, no network, no cache."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("TRACKKIT_MODELS", raising=False)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    hide_all_weights(monkeypatch, tmp_path)
     return tmp_path
 
 

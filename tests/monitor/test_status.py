@@ -12,7 +12,7 @@ from trackkit.core.errors import ResultsError
 from trackkit.core.tasks import VideoFailure
 from trackkit.monitor.status import read_status
 from trackkit.results.journal import Journal
-from trackkit.results.jsonl_line import decode_run, encode_result
+from trackkit.results.jsonl_line import encode_result
 from trackkit.run.job import Job
 from trackkit.video.inputs import make_task
 
@@ -69,13 +69,6 @@ def test_status_of_what_is_no_results_file(tmp_path: Path) -> None:
     other.unlink()
     with pytest.raises(ResultsError, match=r"other\.failures\.jsonl, line 1"):
         read_status(other)
-
-
-def test_the_end_of_a_line_is_read_without_the_rest() -> None:
-    line = encode_result(replace(sample_result(), warnings=(',"run":{"seconds":1}',)), CONFIG)
-    assert decode_run(line)["warnings"] == [',"run":{"seconds":1}']
-    with pytest.raises(ResultsError, match="no whole line"):
-        decode_run(line[:-9])
 
 
 def test_failed_videos_are_tried_again_unless_they_are_skipped(path: Path, videos: list[Path]) -> None:

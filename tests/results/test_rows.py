@@ -80,3 +80,14 @@ def test_a_full_disk_is_said(folder: Path) -> None:
     with pytest.raises(StorageError, match=r"cannot be kept in .*set TMPDIR"), small_disk():
         for _ in range(100):
             columns.append("rle", np.zeros(1000))
+
+
+def test_a_result_is_small_on_the_wire() -> None:
+    """No array of masks and no list of dicts crosses the network."""
+    table = TrackTable("a", CONFIG.classes)
+    for frame_idx in range(1000):
+        table.add(sample_objects(frame_idx, [1, 2, 3, 4]))
+    tracks = table.to_frame()
+    assert len(tracks) == 4000
+    per_row = len(pickle.dumps(tracks, protocol=5)) / len(tracks)
+    assert per_row < tracks["mask_rle"].str.len().mean() + 60

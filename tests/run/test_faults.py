@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import dask
 import pandas as pd
 import pytest
 from dask.utils import parse_timedelta
-from faults import CONFIG, write_faulty_video
+from faults import CONFIG, wait_for_models_on_a_gpu, write_faulty_video
 
 import trackkit as tk
 from trackkit.results.jsonl_line import decode_failure
@@ -128,22 +127,18 @@ def test_a_model_that_does_not_load_again_ends_the_run(tmp_path: Path) -> None:
     assert not (tmp_path / "tracks.failures.jsonl").exists()  # no failure for each video
 
 
-@pytest.fixture
-def session() -> Iterator[tk.Session]:
-    with (
-        dask.config.set({"distributed.worker.preload": ["faults"]}),
-        tk.Session(CONFIG, device="cpu", num_workers=2) as running,
-    ):
-        yield running
-
-
-def test_a_video_that_kills_its_worker_is_tried_once_more_alone(session: tk.Session, tmp_path: Path) -> None:
+def test_a_video_that_kills_its_worker_is_tried_once_more_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trackkit.run.runners.wait_for_models", wait_for_models_on_a_gpu)
     good = [write_faulty_video(tmp_path / f"{k}.mp4") for k in range(6)]
     poison = write_faulty_video(tmp_path / "poison.mp4", "segfault")
     path = tmp_path / "tracks.jsonl"
-    assert session._runner._gpus == {"0": None, "1": None}  # type: ignore[attr-defined]
-    session._runner._gpus = {"0": "GPU-x", "1": "GPU-x"}  # type: ignore[attr-defined]  # as if
-    results = session.track([*good[:3], poison, *good[3:]], output_jsonl=path)
+    with (
+        dask.config.set({"distributed.worker.preload": ["faults"]}),
+        tk.Session(CONFIG, device="cpu", num_workers=2) as session,
+    ):
+        results = session.track([*good[:3], poison, *good[3:]], output_jsonl=path)
     (failure,) = results.failures.itertuples()
     assert (failure.video_path, failure.error_type, failure.attempts) == (str(poison), "KilledWorker", 2)
     assert "tried once more alone" in failure.message

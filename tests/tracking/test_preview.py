@@ -11,7 +11,7 @@ import pytest
 import trackkit as tk
 from trackkit.synthetic.dataset import write_video
 from trackkit.synthetic.scenes import make_scene
-from trackkit.tracking.preview import Preview, _spread
+from trackkit.tracking.preview import Preview, evenly_spread
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def preview(videos: list[Path]) -> Preview:
 
 
 def test_frames_are_spread_evenly() -> None:
-    assert _spread(24, 4) == [3, 9, 15, 21]
-    assert _spread(2, 4) == [0, 0, 1, 1]
-    assert _spread(0, 2) == [0, 0]
+    assert evenly_spread(24, 4) == [3, 9, 15, 21]
+    assert evenly_spread(2, 4) == [0, 0, 1, 1]
+    assert evenly_spread(0, 2) == [0, 0]
 
 
 def test_every_video_is_looked_at(preview: Preview, videos: list[Path]) -> None:

@@ -4,24 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tracked_shapes import CONFIG, write_shapes
 
 import trackkit as tk
 from trackkit.core.arrays import Image
 from trackkit.core.clock import STAGES
 from trackkit.core.frames import Detections
-from trackkit.synthetic.dataset import write_video
-from trackkit.synthetic.scenes import make_scene
 from trackkit.tracking.models import Models, load_models
 from trackkit.tracking.track_video import track_video
 from trackkit.video.reader import VideoReader
 
-CONFIG = tk.TrackConfig.from_preset("color", "red. blue.")
-
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    scene = make_scene(3, num_frames=30, num_objects=2, colors=("red", "blue"), entries_and_exits=False)
-    return write_video(scene, tmp_path_factory.mktemp("clip") / "clip.mp4")
+    return write_shapes(tmp_path_factory.mktemp("clip"))
 
 
 class Recorder:
@@ -72,28 +68,6 @@ def test_every_processed_frame_is_there_once_and_in_order(clip: Path, tmp_path: 
     # Something was drawn, and most of the picture is as it was.
     changed = np.mean([np.abs(a.image.astype(int) - b.image).max(2) > 40 for a, b in pairs])
     assert 0.005 < changed < 0.5
-
-
-def test_progress_goes_up(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trackkit.tracking.reporter.PROGRESS_INTERVAL_S", 0.0)
-    events: list[tk.Progress] = []
-    result = track_video(clip, CONFIG, on_progress=events.append)
-    assert [event.frames for event in events] == list(range(1, 31))
-    assert {event.total for event in events} == {30}
-    assert events[-1].objects == result.tracks["obj_id"].nunique()
-
-
-def test_a_slow_cpu_says_so_early(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trackkit.tracking.reporter.PROGRESS_INTERVAL_S", 0.0)
-    monkeypatch.setattr("trackkit.tracking.models.SLOW_SECONDS_PER_FRAME", 0.0)
-    config = CONFIG.replace(tracker="sam2")  # only the name counts here
-    models = load_models(CONFIG, "cpu")
-    events: list[tk.Progress] = []
-    result = track_video(clip, config, models=models, on_progress=events.append)
-    noted = [event for event in events if event.notes]
-    assert noted[0].frames == 5
-    assert "s a frame on this CPU" in noted[0].notes[0]
-    assert "--sam-type sam2.1_hiera_tiny" in result.warnings[0]
 
 
 def test_a_truncated_video_keeps_its_frames(clip: Path, shared_dir: Path, tmp_path: Path) -> None:

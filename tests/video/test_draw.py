@@ -66,7 +66,12 @@ def test_a_mask_is_tinted_inside_and_nowhere_else() -> None:
 def test_masks_that_touch_the_border_can_be_drawn() -> None:
     masks = np.stack([rectangle(0, 0, 640, 480), rectangle(600, 440, 640, 480), rectangle(0, 0, 1, 1)])
     boxes: list[list[float]] = [[0, 0, 640, 480], [600, 440, 640, 480], [0, 0, 1, 1]]
-    draw(tracked(GRAY, boxes, [1, 2, 3], masks=masks))
+    drawn = draw(tracked(GRAY, boxes, [1, 2, 3], masks=masks))
+    assert drawn.shape == GRAY.shape
+    assert (drawn != 128).any(axis=2).all()  # the first one covers the frame to its border
+    assert (drawn[445:475, 605:635] != drawn[300, 300]).any(axis=2).all()  # the second one lies on it
+    alone = draw(tracked(GRAY, boxes[:1], [1], masks=masks[:1]))
+    assert (drawn[0, 0] != alone[0, 0]).any()
 
 
 def test_colours_follow_ids_and_not_places() -> None:

@@ -12,18 +12,18 @@ from pathlib import Path
 from trackkit.core.errors import ResultsError
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def atomic_write(path: Path, data: bytes) -> None:
     """Write a file that has its name only when it is whole.
 
     Raises:
         ResultsError: It cannot be written.
     """
-    with whole(path) as part:
+    with atomic_path(path) as part:
         part.write_bytes(data)
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Iterator[Path]:
     """Where to write a file, or a folder, that gets its name when it is whole, and is removed when it fails.
 
     A file replaces one that is there; a folder replaces an empty one only.

@@ -155,12 +155,6 @@ def rle_iou(
     return np.asarray(coco.iou(rles_a, rles_b, [0] * len(b)), np.float32)
 
 
-def mask_iou(a: BinaryMasks, b: BinaryMasks) -> npt.NDArray[np.float32]:
-    """IoU of every mask of ``a (N, H, W)`` with every mask of ``b (M, H, W)``: ``float32 (N, M)``."""
-    height, width = a.shape[1:]
-    return rle_iou(encode_masks(a), encode_masks(b), height, width)
-
-
 def _rle(counts: bytes | str, height: int, width: int) -> dict[str, object]:
     return {"size": [height, width], "counts": counts}
 

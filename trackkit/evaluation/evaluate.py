@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from trackkit.core.errors import ConfigError
-from trackkit.core.files import write_whole
+from trackkit.core.files import atomic_write
 from trackkit.evaluation.frame_pairs import frame_pairs, track_ious
 from trackkit.evaluation.metrics import Metrics, shares
 from trackkit.formats.base import VideoTruth, video_names
@@ -121,7 +121,7 @@ class Evaluation:
         Raises:
             ResultsError: It cannot be written.
         """
-        write_whole(Path(path), json.dumps(self.to_dict(), indent=2, ensure_ascii=False).encode() + b"\n")
+        atomic_write(Path(path), json.dumps(self.to_dict(), indent=2, ensure_ascii=False).encode() + b"\n")
 
 
 def _plain(name: Any, value: Any) -> str | int | float | None:

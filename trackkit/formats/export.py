@@ -24,7 +24,7 @@ from PIL import Image as PilImage
 
 from trackkit.config import TrackConfig
 from trackkit.core.errors import ConfigError, ResultsError
-from trackkit.core.files import whole
+from trackkit.core.files import atomic_path
 from trackkit.core.tasks import VideoFailure
 from trackkit.formats.base import Format, Video
 from trackkit.formats.writers import EXPORT_FORMATS
@@ -189,11 +189,13 @@ def export(source: ExportSource, target: ExportTarget) -> Exported:
         msg = f"{target.path} cannot be written ({error.strerror}): check the folder"
         raise ResultsError(msg) from None
     with ExitStack() as files:
-        part = files.enter_context(whole(target.path))  # first in, last out: it is there when all is there
-        list_part = files.enter_context(whole(target.list_path))
+        part = files.enter_context(
+            atomic_path(target.path)
+        )  # first in, last out: it is there when all is there
+        list_part = files.enter_context(atomic_path(target.list_path))
         frames_part = None
         if target.frames_path is not None:
-            frames_part = files.enter_context(whole(target.frames_path))
+            frames_part = files.enter_context(atomic_path(target.frames_path))
             frames_part.mkdir()
         videos = _Videos(source, target, frames_part)
         notes = [*source.notes, *target.kind.write(part, videos, source.classes)]

@@ -112,8 +112,9 @@ class TerminalDisplay:
             line = f"failed: {row['message']}"
         else:
             line = f"{row['frames']} frames, {row['objects']} objects, {row['fps']:.1f} frames/s"
-            warnings = [w for w in outcome.warnings if w not in self._noted]
-            notes = [*warnings, *([f"truncated: {outcome.truncated}"] if outcome.truncated else [])]
+            notes = [warning for warning in outcome.warnings if warning not in self._noted]
+            if outcome.truncated:
+                notes.append(f"truncated: {outcome.truncated}")
             line = "; ".join([line, *notes])
         self._print(f"[{self._run.over}/{self._run.total}] {path}: {line}")
         if self._bars is not None:

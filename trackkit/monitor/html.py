@@ -45,11 +45,13 @@ def run_html(run: RunState, alive: Collection[str] | None = None) -> str:
         run: What to show.
         alive: Names of the workers that are there; None where that is not known.
     """
-    columns = [
-        *("worker", *(_NOW if run.ended is None else ()), "time"),
-        *(["GPU memory"] if any(worker.peak_gpu_mb for worker in run.workers.values()) else []),
-        "done",
-    ]
+    columns = ["worker"]
+    if run.ended is None:
+        columns += _NOW
+    columns.append("time")
+    if any(worker.peak_gpu_mb for worker in run.workers.values()):
+        columns.append("GPU memory")
+    columns.append("done")
     here = run.workers.keys() if alive is None else alive
     rows = "".join(
         _worker_row(run.workers.get(name, WorkerState(name)), columns, gone=name not in here)
@@ -89,11 +91,15 @@ def clock_time(seconds: float) -> str:
 def _head(run: RunState) -> str:
     counts = [f"{run.over} of {run.total} videos"]
     counts += [f"{run.status[name]} {name}" for name in ("ok", "truncated", "failed") if run.status[name]]
-    counts += [f"{run.total - run.over} left"] if run.over < run.total else []
-    counts += [f"{run.skipped} done before"] if run.skipped else []
+    if run.over < run.total:
+        counts.append(f"{run.total - run.over} left")
+    if run.skipped:
+        counts.append(f"{run.skipped} done before")
     counts += [f"{run.frames} frames, {run.objects} objects", f"{run.rate:.1f} frames/s"]
     left = "" if run.left_s is None else f", {clock_time(run.left_s)} to go"
-    counts += [f"{clock_time(run.elapsed_s)}{left}", *([escape(run.ended)] if run.ended else [])]
+    counts.append(f"{clock_time(run.elapsed_s)}{left}")
+    if run.ended:
+        counts.append(escape(run.ended))
     shares = [
         f'<i class="{name}" style="width: {run.status[name] / run.total:.2%}"></i>'
         for name in ("ok", "truncated", "failed")
@@ -111,8 +117,9 @@ def _worker_row(worker: WorkerState, columns: Collection[str], gone: bool) -> st
     now, shares = worker.now, worker.shares()
     gpu = "" if worker.gpu is None else f" (GPU {escape(worker.gpu)})"
     counts = {"video": worker.videos, "frame": worker.frames, "object": worker.objects}
-    done = [f"{count} {noun}{'s' * (count != 1)}" for noun, count in counts.items()]
-    done += [f"{worker.failed} failed"] if worker.failed else []
+    done = [f"{count} {noun}" if count == 1 else f"{count} {noun}s" for noun, count in counts.items()]
+    if worker.failed:
+        done.append(f"{worker.failed} failed")
     stages = "".join(
         f'<i style="width: {share:.1%}; background: {_COLORS[stage]}"></i>' for stage, share in shares.items()
     )

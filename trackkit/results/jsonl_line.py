@@ -58,7 +58,7 @@ _RUN_FIELDS = (
 )
 _HEAD_END, _RUN = b',"video_info":', b',"run":'  # cannot be inside a JSON string, where quotes are escaped
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY
-_ROWS_AT_ONCE = 4096
+ROWS_AT_ONCE = 4096
 _NO_GROUP: tuple[int | None, Iterator[ObjectRow]] = (None, iter(()))
 
 
@@ -118,8 +118,8 @@ def object_rows(result: VideoResult, order: npt.NDArray[np.int64] | None = None)
     order = np.arange(len(result.tracks)) if order is None else order
     size = [result.info.height, result.info.width]
     without_masks = bool(result.tracks["mask_rle"].isna().all())
-    for start in range(0, len(order), _ROWS_AT_ONCE):
-        tracks = result.tracks.iloc[order[start : start + _ROWS_AT_ONCE]]
+    for start in range(0, len(order), ROWS_AT_ONCE):
+        tracks = result.tracks.iloc[order[start : start + ROWS_AT_ONCE]]
         boxes = np.ascontiguousarray(tracks[["x", "y", "width", "height"]].to_numpy(np.float32))
         scores, pred_ious = tracks["score"].to_numpy(), tracks["pred_iou"].to_numpy()
         columns = (tracks[name].tolist() for name in ("frame_idx", "time_s", "obj_id", "label", "detected"))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from trackkit.config import TrackConfig
 from trackkit.core.errors import ConfigError
-from trackkit.core.files import write_whole
+from trackkit.core.files import atomic_write
 from trackkit.core.frames import VideoInfo
 from trackkit.core.masks import encode_masks
 from trackkit.core.tasks import VideoTask
@@ -137,5 +137,5 @@ def write_ground_truth(
             peak_rss_mb=0.0,
         )
         lines.append(encode_result(result, config))
-    write_whole(path, b"".join(lines))
+    atomic_write(path, b"".join(lines))
     return path

@@ -90,7 +90,7 @@ def preview_video(
     detector = _sensitive(models.detector)
     looked, found, seconds = [], [], []
     try:
-        for frame in read_frames(task.source, _spread(info.num_frames, frames)):
+        for frame in read_frames(task.source, evenly_spread(info.num_frames, frames)):
             began = perf_counter()
             found += detector.detect([frame.image])
             seconds.append(perf_counter() - began)
@@ -228,7 +228,7 @@ def _sensitive(detector: Detector) -> Detector:
     return detector if at_threshold is None else at_threshold(LOWEST_SCORE)
 
 
-def _spread(num_frames: int, frames: int) -> list[int]:
+def evenly_spread(num_frames: int, frames: int) -> list[int]:
     """Indices in the middle of equal parts of the video."""
     return [int((k + 0.5) * max(num_frames, 1) / frames) for k in range(frames)]
 

@@ -52,9 +52,13 @@ class Reporter:
             self.advice = () if advice is None else (advice,)
         if self._on_progress is not None and now >= self._next:
             self._next = now + PROGRESS_INTERVAL_S
-            counts = (self._frames, self._total, len(self._objects), dict(self._clock.seconds))
             progress = Progress(
-                *(self._task.video_path, "local", *counts),
+                video_path=self._task.video_path,
+                worker="local",
+                frames=self._frames,
+                total=self._total,
+                objects=len(self._objects),
+                seconds=dict(self._clock.seconds),
                 gpu_mb=peak_gpu_mb(self._device),
                 notes=self.advice,
                 latest=self._latest,

@@ -49,9 +49,8 @@ class _Turn:
         a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist() if matrix else (1, 0, 0, 0, 1)
         transpose = abs(b) > abs(a)
         mirrored = (c < 0, b < 0) if transpose else (a < 0, d < 0)
-        return cls(
-            transpose, {(False, False): None, (True, False): 1, (False, True): 0, (True, True): -1}[mirrored]
-        )
+        flip_codes = {(False, False): None, (True, False): 1, (False, True): 0, (True, True): -1}
+        return cls(transpose, flip_codes[mirrored])
 
     def size(self, frame: av.VideoFrame) -> tuple[int, int]:
         """Width and height as shown."""
@@ -135,9 +134,10 @@ class FileSource:
 
     def _demux(self) -> Iterator[av.Packet[VideoStream] | None]:
         """Packets of the stream, then None: the decoder's sign to give what it holds back."""
+        streams = () if self._claim_is_of_all else (self._stream,)  # none named: all
         held = None
         try:
-            for packet in self._container.demux(*(() if self._claim_is_of_all else (self._stream,))):
+            for packet in self._container.demux(*streams):
                 if not packet.size or not self._follow(packet):  # an empty one would end the decoding
                     continue
                 if held is not None:
@@ -188,9 +188,8 @@ class FileSource:
     def _place(self, frame: av.VideoFrame) -> float:
         """Time of the frame on our clock."""
         time_s = expected = self._last + 1 / self._rate if self._frames else 0.0
-        avi = (
-            self._kind == "avi"
-        )  # knows decoding times only; FFmpeg's guess at the others is wrong for H.264
+        # AVI knows decoding times only; FFmpeg's guess at the others is wrong for H.264.
+        avi = self._kind == "avi"
         ticks = frame.dts if avi else frame.pts
         if ticks is not None:
             if self._origin is None:

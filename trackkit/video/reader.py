@@ -185,7 +185,7 @@ class VideoReader:
             self._queue.put(None)
 
     def _decode(self) -> None:
-        due = _Ticks(self._fps, self.info.fps)
+        due = Ticks(self._fps, self.info.fps)
         started = perf_counter()
         for idx, (time_s, load) in enumerate(self._source.pictures()):
             if self._closed:
@@ -200,7 +200,7 @@ class VideoReader:
         self.decode_seconds += perf_counter() - started
 
 
-class _Ticks:
+class Ticks:
     """Says of each time, in order, whether its frame is the first at or after the next tick ``k / fps``."""
 
     def __init__(self, fps: float | None, source_fps: float) -> None:
@@ -210,6 +210,7 @@ class _Ticks:
         self._next = 0
 
     def __call__(self, time_s: float) -> bool:
+        """Whether the frame at this time is kept; ``fps`` None keeps all."""
         if self._fps is None:
             return True
         tick = math.floor(time_s * self._fps + self._slack)

@@ -1,9 +1,8 @@
+"""GroundingDINO finds what transformers finds with it."""
+
 from __future__ import annotations
 
-import json
-import pickle
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,75 +11,20 @@ import av
 import numpy as np
 import pytest
 import torch
-from huggingface_hub import constants
-from safetensors.torch import load_file, save_file
-from small_models import MAX_TEXT_LEN, small_grounding_dino
+from dino_detectors import CLASSES, DELIMITERS, Make, deviations, load, phrases
+from small_models import MAX_TEXT_LEN
 from torchvision.ops import box_iou, nms
-from transformers import BertTokenizerFast
 
-from trackkit.config import TrackConfig
 from trackkit.core.arrays import Image
-from trackkit.core.errors import CheckpointError, ConfigError, PromptError
-from trackkit.core.frames import Detections
-from trackkit.detectors import load_detector
 from trackkit.detectors.grounding_dino import detector as grounding_dino
-from trackkit.detectors.grounding_dino.detector import SAME_CLASS_IOU, GroundingDinoDetector
+from trackkit.detectors.grounding_dino.detector import SAME_CLASS_IOU
 from trackkit.detectors.grounding_dino.loading import load_model
 from trackkit.detectors.grounding_dino.token_prompts import make_prompts
 
 torch.set_num_threads(1)
 
-CLASSES = ("Red Cup", "dog", "blue ball", "PERSON")
+
 WIDTH, HEIGHT = 320, 180
-DELIMITERS = (101, 102, 1012)
-
-Make = Callable[..., GroundingDinoDetector]
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No test looks at the hub; the cache is empty."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    return tmp_path / "hub"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_grounding_dino(tmp_path_factory.mktemp("gd"))
-
-
-@pytest.fixture
-def broken(folder: Path, tmp_path: Path) -> Path:
-    """A copy to be broken."""
-    return shutil.copytree(folder, tmp_path / "broken")
-
-
-@pytest.fixture(scope="module")
-def loaded(folder: Path) -> tuple[Any, Any]:
-    return load_model(str(folder))
-
-
-@pytest.fixture(scope="module")
-def make(loaded: tuple[Any, Any]) -> Make:
-    """Detectors in float32 that share one model."""
-
-    def make(*classes: str, **options: Any) -> GroundingDinoDetector:
-        return GroundingDinoDetector(*loaded, TrackConfig(". ".join(classes), **options))
-
-    return make
-
-
-def load(folder: Path | str, *classes: str, **options: Any) -> GroundingDinoDetector:
-    config = TrackConfig(". ".join(classes), detector_model=str(folder), **options)
-    return GroundingDinoDetector.from_config(config, "cpu")
-
-
-@pytest.fixture(scope="module")
-def images() -> list[Image]:
-    rng = np.random.default_rng(0)
-    blocks = rng.integers(0, 255, (3, 9, 16, 3), dtype=np.uint8)
-    return [np.kron(image, np.ones((20, 20, 1), np.uint8)) for image in blocks]
 
 
 def by_transformers(
@@ -91,31 +35,6 @@ def by_transformers(
     inputs = processor(images=list(images), text=[list(classes)] * len(images), return_tensors="pt")
     with torch.no_grad():
         return inputs, model(**inputs)
-
-
-def phrases(input_ids: Sequence[int]) -> list[list[int]]:
-    """The places of the tokens between the delimiters."""
-    found: list[list[int]] = [[]]
-    for place, token in enumerate(input_ids):
-        if token in DELIMITERS:
-            found.append([])
-        else:
-            found[-1].append(place)
-    return [places for places in found if places]
-
-
-def deviations(exact: Sequence[Detections], others: Sequence[Detections]) -> Any:
-    """``(N, 2)``: how far score and box (pixels) are from those of the nearest box of the same label."""
-    found = []
-    for a, b in zip(exact, others, strict=True):
-        for box, score, label in zip(a.xyxy, a.scores, a.labels, strict=True):
-            same = np.array([name == label for name in b.labels])
-            pixels = np.abs(b.xyxy[same] - box).max(1)
-            found.append((abs(b.scores[same][pixels.argmin()] - score), pixels.min()))
-    return np.array(found)
-
-
-# ---------------------------------------------------------------- against transformers
 
 
 @pytest.mark.parametrize("threshold", [0.35, 0.6])
@@ -183,17 +102,6 @@ def test_several_classes_follow_the_documented_rule(
     assert len({name for our in ours for name in our.labels}) > 2
 
 
-def test_the_prompt_is_the_one_of_transformers(loaded: tuple[Any, Any]) -> None:
-    processor = loaded[1]
-    (prompt,) = make_prompts(CLASSES, processor.tokenizer, MAX_TEXT_LEN)
-    theirs = processor(text=[list(CLASSES)], return_tensors="pt").input_ids[0].tolist()
-    assert list(prompt.input_ids) == theirs
-    assert [list(range(s.start, s.stop)) for s in prompt.spans] == phrases(theirs)
-
-
-# ---------------------------------------------------------------- what comes out
-
-
 def test_a_batch_equals_single_images(make: Make, images: list[Image]) -> None:
     detector = make(*CLASSES)
     for one, image in zip(detector.detect(images), images, strict=True):
@@ -253,27 +161,6 @@ def test_the_text_threshold_silences_weak_words(make: Make, images: list[Image])
     assert labels(0.0) != labels(0.34)
 
 
-# Medians: in any dtype two proposals that are nearly equal may swap their ranks, and so their queries.
-@pytest.mark.parametrize(("dtype", "score", "pixels"), [("bf16", 0.012, 2.5), ("fp16", 0.002, 0.3)])
-def test_reduced_dtypes_are_near_fp32(
-    folder: Path, make: Make, images: list[Image], dtype: str, score: float, pixels: float
-) -> None:
-    exact = make("red cup", "dog", dtype="fp32").detect(images)
-    reduced = load(folder, "red cup", "dog", dtype=dtype, box_threshold=0.2).detect(images)
-    found = deviations(exact, reduced)
-    assert len(found) > 20
-    assert (np.median(found, 0) < [score, pixels]).all()
-    assert (np.median(found, 0) > 0).all()
-
-
-def test_auto_is_fp32_on_a_cpu(make: Make, images: list[Image]) -> None:
-    auto, exact = (make("dog", dtype=dtype).detect(images) for dtype in ("auto", "fp32"))
-    assert all(np.array_equal(a.xyxy, b.xyxy) for a, b in zip(auto, exact, strict=True))
-
-
-# ---------------------------------------------------------------- prompts
-
-
 def test_classes_that_do_not_fit_one_prompt_take_several(
     loaded: tuple[Any, Any], make: Make, images: list[Image]
 ) -> None:
@@ -297,176 +184,12 @@ def test_classes_that_do_not_fit_one_prompt_take_several(
     assert {classes.index(label) // 15 for label in together.labels} == {0, 1, 2}
 
 
-def test_a_class_that_is_too_long(make: Make) -> None:
-    with pytest.raises(PromptError, match=r"is 62 tokens long, GroundingDINO takes 61"):
-        make("dog", " ".join(["red"] * 62))
-    make("dog", " ".join(["red"] * 61))
-
-
-@pytest.mark.parametrize("name", ["猫", "ж ж"])
-def test_a_class_without_a_known_word(make: Make, name: str) -> None:
-    with pytest.raises(PromptError, match="has no word that GroundingDINO knows") as error:
-        make("dog", name)
-    assert repr(name) in str(error.value)
-
-
-def closed_tokenizer(*more: str) -> BertTokenizerFast:
-    """Colours and shapes, and no letters to spell anything else with."""
-    vocabulary = [f"[unused{i}]" for i in range(1100)]
-    for token, place in {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}.items():
-        vocabulary[place] = token
-    words = ["red", "blue", "circle", "square", "object", *more]
-    vocabulary[110 : 110 + len(words)] = words
-    return BertTokenizerFast(vocab={token: place for place, token in enumerate(vocabulary)})
-
-
-def test_a_closed_vocabulary_refuses_every_class_with_an_unknown_word() -> None:
-    tokenizer = closed_tokenizer()
-    prompts = make_prompts(["Red circle", "blue object", "red?"], tokenizer, MAX_TEXT_LEN)
-    assert prompts[0].input_ids == (101, 110, 112, 1012, 111, 114, 1012, 110, 1012, 102)
-    with pytest.raises(PromptError) as error:
-        make_prompts(["red circle", "Tiny red Zebra", "car"], tokenizer, MAX_TEXT_LEN)
-    message = str(error.value)
-    assert "class 'Tiny red Zebra' has words that this GroundingDINO does not know: Tiny, Zebra." in message
-    assert "It knows red, blue, circle, square, object." in message
-    assert "IDEA-Research/grounding-dino-base" in message
-
-
-def test_word_endings_do_not_open_a_vocabulary() -> None:
-    tokenizer = closed_tokenizer("##s", "a")
-    make_prompts(["red circles", "a square"], tokenizer, MAX_TEXT_LEN)
-    with pytest.raises(
-        PromptError, match=r"does not know: cubes\. It knows red, blue, circle, square, object\."
-    ):
-        make_prompts(["red cubes"], tokenizer, MAX_TEXT_LEN)
-
-
-def test_a_vocabulary_with_letters_spells_unknown_words_out(make: Make) -> None:
-    make("red zebra")
-    make("red 猫")  # one known word is enough
-
-
 def test_delimiters_within_a_class_do_not_split_it(make: Make, images: list[Image]) -> None:
     odd = make("red? cup?", "dog").detect(images)
     plain = make("red cup", "dog").detect(images)
     for a, b in zip(odd, plain, strict=True):
         assert a.labels == tuple("red? cup?" if name == "red cup" else name for name in b.labels)
         np.testing.assert_array_equal(a.xyxy, b.xyxy)
-
-
-# ---------------------------------------------------------------- loading
-
-
-def test_no_such_folder_or_name(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is no folder, nor a hub name such as 'IDEA-Research/"):
-        load(tmp_path / "absent", "dog")
-
-
-def test_a_hub_name_without_network_says_what_to_run() -> None:
-    with pytest.raises(CheckpointError) as error:
-        load("IDEA-Research/grounding-dino-base", "dog")
-    message = str(error.value)
-    assert (
-        "run `hf download IDEA-Research/grounding-dino-base --exclude '*.bin' --local-dir ground" in message
-    )
-    assert "HF_HUB_OFFLINE is set" in message
-    assert "--preset color" in message
-    assert "--preset mini" in message
-    assert pickle.loads(pickle.dumps(error.value)).args == error.value.args
-
-
-def test_a_hub_name_in_the_cache_needs_no_network(folder: Path, offline: Path, images: list[Image]) -> None:
-    repository = offline / "models--someone--model"
-    shutil.copytree(folder, repository / "snapshots" / "abc")
-    (repository / "refs").mkdir()
-    (repository / "refs" / "main").write_text("abc")
-    assert len(load("someone/model", "dog").detect(images[:1])[0]) > 0
-
-
-def test_a_home_folder_is_expanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(folder.parent))
-    load(f"~/{folder.name}", "dog")
-
-
-def test_the_registry_loads_it(folder: Path, images: list[Image]) -> None:
-    detector = load_detector(TrackConfig("dog", detector_model=str(folder)), "cpu")
-    assert len(detector.detect(images[:1])) == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [
-        ("model.safetensors", "no file named model.safetensors"),
-        ("config.json", "Unrecognized model"),
-        ("processor_config.json", "image processor"),
-        ("tokenizer.json", "its tokenizer files are missing"),
-    ],
-)
-def test_a_missing_file(broken: Path, name: str, reason: str) -> None:
-    (broken / name).unlink()
-    with pytest.raises(CheckpointError, match=reason) as error:
-        load_model(str(broken))
-    assert "fetch the whole folder again" in str(error.value)
-
-
-@pytest.mark.parametrize(
-    "name", ["model.safetensors", "config.json", "processor_config.json", "tokenizer.json"]
-)
-@pytest.mark.parametrize("part", [0.0, 0.5, 0.99])
-def test_a_cut_file(broken: Path, name: str, part: float) -> None:
-    data = (broken / name).read_bytes()
-    (broken / name).write_bytes(data[: int(len(data) * part)])
-    with pytest.raises(CheckpointError, match="cannot be loaded"):
-        load_model(str(broken))
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"model_type": "bert"}, "it holds a 'bert' model"),
-        ({"model_type": "owlvit"}, "it holds a 'owlvit' model"),
-        ({"model_type": "of-tomorrow"}, "of-tomorrow"),
-        ({"model_type": "odd", "auto_map": {"AutoConfig": "evil.Evil"}}, "custom code"),
-        ({"d_model": "many"}, "d_model"),
-        ({"num_queries": 21}, "weights are missing or of another size"),
-    ],
-)
-def test_another_architecture(broken: Path, changes: dict[str, Any], reason: str) -> None:
-    config = json.loads((broken / "config.json").read_text())
-    (broken / "config.json").write_text(json.dumps(config | changes))
-    with pytest.raises(CheckpointError, match=reason):
-        load_model(str(broken))
-
-
-def test_weights_that_are_missing(broken: Path) -> None:
-    weights = load_file(broken / "model.safetensors")
-    del weights["model.level_embed"]
-    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(CheckpointError, match=r"1 weights are missing .* model\.level_embed"):
-        load_model(str(broken))
-
-
-def test_weights_that_are_not_numbers(broken: Path, images: list[Image]) -> None:
-    weights = load_file(broken / "model.safetensors")
-    weights["model.level_embed"][:] = torch.nan
-    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ConfigError, match="gave NaN"):
-        load(broken, "dog").detect(images)
-
-
-def test_pickled_weights_are_refused_unopened(broken: Path, tmp_path: Path) -> None:
-    class Trap:
-        def __reduce__(self) -> tuple[Any, ...]:
-            return Path.touch, (tmp_path / "sprung",)
-
-    (broken / "model.safetensors").unlink()
-    (broken / "pytorch_model.bin").write_bytes(pickle.dumps(Trap()))
-    with pytest.raises(CheckpointError, match="pickled"):
-        load_model(str(broken))
-    assert not (tmp_path / "sprung").exists()
-
-
-# ---------------------------------------------------------------- trained weights, real frames
 
 
 def test_trained_weights_find_the_three_cups(shared_dir: Path) -> None:

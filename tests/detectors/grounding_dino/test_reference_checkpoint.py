@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
-from small_models import _spread, _vocabulary
+from small_models import small_vocabulary, spread_outputs
 from torch import Tensor, nn
 from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
 
@@ -143,7 +143,7 @@ def model() -> GroundingDinoForObjectDetection:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = GroundingDinoForObjectDetection(config).eval()
-        _spread(model)
+        spread_outputs(model)
         with torch.no_grad():
             for parameter in model.parameters():  # biases, norms and tables that are 0 or 1 hide mix-ups
                 parameter.add_(0.02 * torch.randn(parameter.shape))
@@ -155,7 +155,9 @@ def model() -> GroundingDinoForObjectDetection:
 def file(model: GroundingDinoForObjectDetection, tmp_path: Path) -> Path:
     path = tmp_path / "groundingdino_small.pth"
     torch.save({"model": to_reference(model)}, path)
-    (tmp_path / "vocab.txt").write_text("\n".join(sorted(_vocabulary(), key=_vocabulary().__getitem__)))
+    words = small_vocabulary()
+    vocabulary = sorted(words, key=words.__getitem__)
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary))
     return path
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from overlaps import mask_iou
 
-from trackkit.core.masks import mask_iou
 from trackkit.trackers.by_mask.association import (
     COVERED,
     MATCH_IOU,

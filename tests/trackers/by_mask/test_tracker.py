@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from overlaps import mask_iou
 from small_sam2 import build_stock
 
 from trackkit.config import TrackConfig
@@ -15,7 +16,7 @@ from trackkit.core.arrays import Image
 from trackkit.core.clock import StageClock
 from trackkit.core.errors import CheckpointError
 from trackkit.core.frames import Detections, Frame, TrackedObjects, VideoInfo
-from trackkit.core.masks import decode_rle, mask_iou
+from trackkit.core.masks import decode_rle
 from trackkit.core.prompts import Prompt
 from trackkit.detectors.color import ColorDetector
 from trackkit.synthetic.render import iter_frames
