@@ -6,10 +6,10 @@ import argparse
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from trackkit.cli.options import Commands
 from trackkit.cli.track import run_job
 from trackkit.config import TrackConfig
 from trackkit.run.job import Job
@@ -17,11 +17,6 @@ from trackkit.run.options import SessionOptions
 from trackkit.synthetic.dataset import write_dataset
 from trackkit.synthetic.scenes import make_natural_scene
 from trackkit.tracking_results import read_jsonl
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Commands = _SubParsersAction[argparse.ArgumentParser]
 
 DEMO_CLASSES = ("red circle", "blue square", "yellow star", "green triangle")
 DEMO_PROMPT = ". ".join(DEMO_CLASSES) + "."

@@ -11,18 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from trackkit.cli.exit_codes import OK, SOME_FAILED
+from trackkit.cli.options import Commands
 from trackkit.config import TrackConfig
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Commands = _SubParsersAction[argparse.ArgumentParser]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from trackkit.cli.exit_codes import OK
+from trackkit.cli.options import Commands
 from trackkit.evaluation.evaluate import SIMILARITIES, evaluate
 from trackkit.formats.ground_truth import TRUTH_FORMATS
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Commands = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_command(commands: Commands) -> None:

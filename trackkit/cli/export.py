@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from trackkit.cli.options import Commands
 from trackkit.formats.writers import EXPORT_FORMATS
 from trackkit.tracking_results import export_results
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Commands = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_command(commands: Commands) -> None:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from trackkit.cli.exit_codes import OK
+from trackkit.cli.options import Commands
 from trackkit.weights.catalog import fetch_model, list_models
 from trackkit.weights.shipped import is_shipped
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Commands = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_command(commands: Commands) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from trackkit.core.options import Option, options_of
 
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What ``add_subparsers`` gives, to which each command adds itself."""
 METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}
 
 

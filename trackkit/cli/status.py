@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from trackkit.cli.exit_codes import OK
+from trackkit.cli.options import Commands
 from trackkit.monitor.status import RunStatus, read_status
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Commands = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_command(commands: Commands) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 from trackkit.cli.exit_codes import OK, SOME_FAILED
-from trackkit.cli.options import add_options, given
+from trackkit.cli.options import Commands, add_options, given
 from trackkit.config import PRESETS, TrackConfig
 from trackkit.core.clock import STAGES
 from trackkit.core.errors import TrackkitError
@@ -25,11 +24,6 @@ from trackkit.run.job import Job
 from trackkit.run.options import JobOptions, SessionOptions
 from trackkit.run.session import Session
 from trackkit.trackers import tracker_names
-
-if TYPE_CHECKING:
-    from argparse import _SubParsersAction
-
-    Commands = _SubParsersAction[argparse.ArgumentParser]
 
 
 def add_command(commands: Commands) -> None:
