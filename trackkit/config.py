@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -162,7 +162,7 @@ class TrackConfig:
         100, "objects that are followed at once, those out of sight included", at_least=1, used=_follows_masks
     )
     scene_cuts: bool = option(True, "end all objects where a new scene begins", used=_follows_masks)
-    unknown: tuple[tuple[str, Any], ...] = ()
+    unknown: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         parse_prompt(self.text_prompt)
