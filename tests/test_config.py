@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import argparse
 import pickle
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from trackkit.cli.options import add_options, given, options_table
 from trackkit.config import PRESETS, TrackConfig
 from trackkit.core.errors import ConfigError, PromptError
+from trackkit.core.options import documented, option
 
 
 def test_values_survive_a_round_trip() -> None:
@@ -82,9 +86,33 @@ def test_an_identity_holds_what_differs_from_the_defaults() -> None:
     assert once.identity == {"classes": ["car"], "tracker": "bytetrack"}
 
 
+@documented()
+@dataclass(frozen=True)
+class LaterConfig(TrackConfig):
+    """As in a later version, which has one option more: a field, and nothing else."""
+
+    sparkle: float = option(0.0, "how much masks sparkle", at_least=0, at_most=1, used=lambda c: c.fps != 1)
+
+
 def test_an_option_that_is_added_changes_no_identity() -> None:
     old = {name: value for name, value in SAM2.to_dict().items() if name != "scene_cuts"}
     assert TrackConfig.from_dict(old).hash == SAM2.hash
+    later = LaterConfig.from_dict(SAM2.to_dict())
+    assert (later.sparkle, later.hash) == (0.0, SAM2.hash)
+    assert later.replace(sparkle=0.5).hash != SAM2.hash
+    assert later.replace(sparkle=0.5, fps=1).hash == SAM2.replace(fps=1).hash  # of no use there
+
+
+def test_an_option_is_a_field_and_nothing_else() -> None:
+    with pytest.raises(ConfigError, match="sparkle is 2: expected a number from 0 to 1"):
+        LaterConfig("car", sparkle=2)
+    parser = argparse.ArgumentParser()
+    add_options(parser, LaterConfig)
+    assert "--sparkle NUMBER" in parser.format_help()
+    assert given(parser.parse_args(["--sparkle", "0.5"]), LaterConfig) == {"sparkle": 0.5}
+    assert "| `--sparkle` | 0 | how much masks sparkle |" in options_table(LaterConfig)
+    assert LaterConfig.__doc__ is not None
+    assert "sparkle: How much masks sparkle (default: 0)." in LaterConfig.__doc__
 
 
 def test_an_option_of_a_later_version_is_kept() -> None:

@@ -198,17 +198,17 @@ class TrackConfig:
         Options of speed and memory are not in it, so that a run may go on with others. An option that is
         added to trackkit, with a default that keeps the results, changes no identity.
         """
-        defaults = {name: known.default for name, known in options_of(TrackConfig).items()}
+        defaults = {name: known.default for name, known in options_of(type(self)).items()}
         defaults["detection_frequency"] = self._default_frequency
         chosen = {
             name: value
-            for name, value in values_of(self, TrackConfig).items()
+            for name, value in values_of(self, type(self)).items()
             if value != defaults[name] and self._decides(name)
         }
         return {"classes": list(self.classes), **chosen, **dict(self.unknown)}
 
     def _decides(self, name: str) -> bool:
-        known = options_of(TrackConfig)[name]
+        known = options_of(type(self))[name]
         return known.decides and (known.used is None or known.used(self))
 
     @cached_property
@@ -238,11 +238,19 @@ class TrackConfig:
             raise ConfigError(msg)
         known, unknown = {"text_prompt": values["text_prompt"]}, []
         for name, value in values.items():
-            if name in options_of(cls) and not _is_new_choice(name, value, values):
+            if name in options_of(cls) and not cls._is_new_choice(name, values):
                 known[name] = value
             elif name != "text_prompt":
                 unknown.append((name, value))
         return cls(**known, unknown=tuple(sorted(unknown)))
+
+    @classmethod
+    def _is_new_choice(cls, name: str, values: Mapping[str, Any]) -> bool:
+        """Whether an option of a file has a choice that a later version of trackkit has added."""
+        value, choices = values[name], options_of(cls)[name].choices
+        if name == "sam_type" and values.get("tracker", cls.tracker) == "sam2":
+            return isinstance(value, str) and find_sam2_release(value) is None
+        return bool(choices) and isinstance(value, str) and value not in choices
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -257,11 +265,3 @@ class TrackConfig:
     def replace(self, **changes: Any) -> TrackConfig:
         """A copy with some options changed, checked again."""
         return replace(self, **changes)
-
-
-def _is_new_choice(name: str, value: Any, values: Mapping[str, Any]) -> bool:
-    """Whether an option of a file has a choice that a later version of trackkit has added."""
-    if name == "sam_type" and values.get("tracker", "sam2") == "sam2":
-        return isinstance(value, str) and find_sam2_release(value) is None
-    choices = options_of(TrackConfig)[name].choices
-    return bool(choices) and isinstance(value, str) and value not in choices
