@@ -1,4 +1,4 @@
-"""What the SAM 2 engine gives for one frame: logits on the device, masks on the host when asked for."""
+"""What an engine gives for one frame: logits on the device, masks on the host when asked for."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Propagation:
 
     Attributes:
         obj_ids: ``N`` ids.
-        low_res: ``float32 (N, 1, S/4, S/4)``, mask logits on the device; above 0 is the object. An object
-            that the model thinks absent is -1024 everywhere.
+        low_res: ``float32 (N, 1, h, w)``, mask logits on the device, of any size; above 0 is the object. They
+            are resized to the video's size bilinearly.
         obj_scores: ``float32 (N,)``, objectness logits on the device; above 0 is visible.
         ious: ``float32 (N,)``, the IoU that the model predicts for its masks, on the device.
         video_size: ``(height, width)`` of the video.
