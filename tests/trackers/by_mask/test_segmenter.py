@@ -6,7 +6,7 @@ import pytest
 from colored_regions import BLUE, RED, Engines, Rect, held_frame, paint
 
 from trackkit.core.clock import StageClock
-from trackkit.trackers.by_mask.prompts import BoxPrompt
+from trackkit.trackers.by_mask.prompts import BoxPrompt, PointPrompt
 from trackkit.trackers.by_mask.segmenter import Segmenter
 
 HERE, THERE = (8, 8, 28, 28), (60, 8, 80, 28)
@@ -48,6 +48,16 @@ def test_an_unsure_mask_is_not_seen(least: float, seen: bool) -> None:
     seg.start(held_frame(0, paint((RED, HERE))), [BoxPrompt(1, HERE)])
     found = seg.follow(held_frame(1, paint((RED, (8, 8, 28, 18)))))  # half of it is hidden
     assert (1 in found) == seen
+
+
+def test_what_the_user_prompts_is_seen_however_unsure_the_mask_is() -> None:
+    click = PointPrompt(1, [[10, 10]], [1])  # type: ignore[arg-type]
+    seg = segmenter(Engines(), 2.0)  # no mask is that sure
+    first = held_frame(0, paint((RED, HERE), (BLUE, THERE)))
+    assert seg.start(first, [BoxPrompt(1, HERE), BoxPrompt(2, THERE)]) == {}
+    assert list(seg.start(first, [BoxPrompt(1, HERE), BoxPrompt(2, THERE)], by_user=True)) == [1, 2]
+    second = held_frame(1, paint((RED, HERE), (BLUE, THERE)))
+    assert list(seg.follow(second, [click])) == [1]
 
 
 def test_encoding_of_masks_is_booked() -> None:

@@ -303,6 +303,27 @@ def test_a_click_moves_an_object_to_what_was_meant() -> None:
     assert tracker.warnings == ()
 
 
+def test_a_click_shows_an_object_however_unsure_the_mask_is() -> None:
+    class Doubtful(RegionEngine):
+        """Is sure of no mask."""
+
+        def propagate(self, features: Looked, clicks: Sequence[EnginePrompt] = ()) -> Propagation:
+            out = super().propagate(features, clicks)
+            return replace(out, ious=out.ious * 0.3)
+
+    images = still(5, (RED, A), (BLUE, B))
+    prompts = [
+        Prompt(0, 3, "thing", box=A),
+        Prompt(2, 3, "thing", points=((10, 10),)),
+        Prompt(0, 4, "thing", box=B),
+    ]
+    ordered = sorted(prompts, key=lambda prompt: prompt.frame_idx)
+    boxes, tracker, _ = track(images, {}, ordered, Engines(Doubtful), min_pred_iou=0.5)
+    # The other one is followed in the same frame, and nobody vouches for it.
+    assert boxes == [{3: list(A), 4: list(B)}, {}, {3: list(A)}, {}, {}]
+    assert tracker.warnings == ()
+
+
 def test_a_click_off_an_object_that_leaves_nothing_of_it_is_told() -> None:
     images = still(4, (RED, A))
     off = Prompt(2, 3, "thing", points=((10, 10),), point_labels=(0,))

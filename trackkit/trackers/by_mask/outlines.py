@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 import cv2
@@ -57,7 +57,10 @@ def outlines_of(masks: BinaryMasks, bounds: Bounds | None = None) -> list[Outlin
 
 
 def visible_outlines(
-    propagation: Propagation, clock: StageClock, min_pred_iou: float = 0.0
+    propagation: Propagation,
+    clock: StageClock,
+    min_pred_iou: float = 0.0,
+    vouched_for: Container[int] = (),
 ) -> dict[int, Outline]:
     """Outlines of the objects that can be seen.
 
@@ -65,7 +68,8 @@ def visible_outlines(
         propagation: What the engine gave. Of an object that can be seen, the objectness is above 0, the mask
             is not empty,
         clock: Books the encoding of masks.
-        min_pred_iou: and the predicted IoU is at least this.
+        min_pred_iou: and the predicted IoU is at least this;
+        vouched_for: or 0 for these objects, which the user points out there.
     """
     with torch.inference_mode():
         inside = propagation.low_res[:, 0] > 0
@@ -73,7 +77,9 @@ def visible_outlines(
         numbers = torch.stack([propagation.obj_scores, propagation.ious], 1)
         found = torch.cat([numbers, inside.any(1), inside.any(2)], 1).cpu().numpy()  # one copy to the host
     scores, ious, facts = found[:, 0], found[:, 1], found[:, 2:] > 0
-    visible = np.flatnonzero((scores > 0) & (ious >= min_pred_iou) & facts.any(1))
+    limits = [0.0 if obj_id in vouched_for else min_pred_iou for obj_id in propagation.obj_ids]
+    least = np.array(limits, np.float32)
+    visible = np.flatnonzero((scores > 0) & (ious >= least) & facts.any(1))
     if not len(visible):
         return {}
     keys = [propagation.obj_ids[i] for i in visible]

@@ -20,7 +20,8 @@ class Segmenter:
         make_engine: Makes the engine of the video, and others that go backwards.
         clock: Books the encoding of masks.
         batch_size: Frames that are encoded at once.
-        min_pred_iou: Masks with a lower predicted IoU are not seen, but for those that the user prompts.
+        min_pred_iou: Masks with a lower predicted IoU are not seen, but in a frame in which the user prompts
+            their objects.
 
     Attributes:
         engine: That of the video.
@@ -38,7 +39,7 @@ class Segmenter:
 
     def follow(self, held: HeldFrame, clicks: Sequence[EnginePrompt] = ()) -> dict[int, Outline]:
         """Go on by one frame; objects that are followed may be corrected by clicks of the user."""
-        return self.visible(self._propagate(held, clicks))
+        return self.visible(self._propagate(held, clicks), clicks)
 
     def start(
         self, held: HeldFrame, prompts: Sequence[EnginePrompt], *, by_user: bool = False
@@ -47,15 +48,16 @@ class Segmenter:
         if held.features is None:  # there was nothing to follow
             self._propagate(held)
         started = self.engine.condition(held.features, prompts)
-        return visible_outlines(started, self._clock) if by_user else self.visible(started)
+        return self.visible(started, prompts if by_user else ())
 
     def fresh_engine(self, capacity: int) -> MaskEngine:
         """Another engine, for so many objects."""
         return self._make_engine(capacity=capacity)
 
-    def visible(self, propagation: Propagation) -> dict[int, Outline]:
-        """What can be seen of what an engine found."""
-        return visible_outlines(propagation, self._clock, self._min_pred_iou)
+    def visible(self, propagation: Propagation, by_user: Sequence[EnginePrompt] = ()) -> dict[int, Outline]:
+        """What can be seen of what an engine found, some of it for prompts of the user."""
+        prompted = {prompt.obj_id for prompt in by_user}
+        return visible_outlines(propagation, self._clock, self._min_pred_iou, prompted)
 
     def _propagate(self, held: HeldFrame, clicks: Sequence[EnginePrompt] = ()) -> Propagation:
         held.features = self.features.get(held.frame)

@@ -57,8 +57,9 @@ class MaskTracker:
     - **Twins** are objects whose masks were the same for ``TWIN_FRAMES`` frames. If the older one had been
       out of sight, the younger one was born too soon and becomes the older one again. Otherwise the one that
       was detected less often ends, from the first of these frames on.
-    - **Prompts** of the user start objects on their frames, under the ids that they name, or correct them.
-      Such an object is never a ghost and no twin that ends. Clicks on one that has ended start it anew.
+    - **Prompts** of the user start objects on their frames, under the ids that they name, or correct them;
+      ``config.min_pred_iou`` is no limit there. Such an object is never a ghost and no twin that ends. Clicks
+      on one that has ended start it anew.
     - **Scene cuts** end all objects. New ones are born when the detector runs next, and filled in from the
       cut on.
 
