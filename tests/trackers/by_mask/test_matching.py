@@ -130,7 +130,8 @@ def test_a_candidate_with_a_mask_prompts_with_it() -> None:
     both = Detections(xyxy, np.array([0.5, 0.6], np.float32), ("a", "b"), np.array([there, mask()]))
     (candidate,) = candidates_of(both, *SIZE)
     assert candidate.label == "a"
-    assert candidate.outline == outline((4, 4, 20, 30))._replace(xyxy=candidate.outline.xyxy)
+    assert candidate.outline is not None
+    assert candidate.outline.rle == outline((4, 4, 20, 30)).rle
     prompt = candidate.prompt(5)
     assert isinstance(prompt, MaskPrompt)
     assert (prompt.mask == there).all()

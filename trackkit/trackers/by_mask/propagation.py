@@ -13,8 +13,8 @@ from torch import Tensor
 
 from trackkit.trackers.by_mask.regions import NOTHING
 
-# Pixels that are upsampled at a time (float32: 4 bytes each, and about as much again within the kernel).
-_PIXELS_PER_CHUNK = 2**25
+#: Pixels that are upsampled at a time (float32: 4 bytes each, and about as much again within the kernel).
+PIXELS_PER_CHUNK = 2**25
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +125,7 @@ class Propagation:
     def _chunks(self) -> Iterator[tuple[int, Tensor]]:
         """First index and logits ``(n, H, W)`` of a few objects at a time."""
         height, width = self.video_size
-        step = max(1, _PIXELS_PER_CHUNK // (height * width))
+        step = max(1, PIXELS_PER_CHUNK // (height * width))
         for start in range(0, len(self), step):
             yield start, self._upsampled(self.low_res[start : start + step])[:, 0]
 
