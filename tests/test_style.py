@@ -19,8 +19,6 @@ ALLOWED = {
     "_apply_non_overlapping_constraints": "of SAM 2",
     "_load_img_as_tensor": "of SAM 2",
 }
-#: Folders whose tests still read private names.
-NOT_YET = ("trackers",)
 
 
 def is_private(name: str) -> bool:
@@ -47,10 +45,9 @@ def private_names(source: str) -> Iterator[str]:
 
 def test_no_test_reads_a_private_name() -> None:
     files = [path.relative_to(TESTS) for path in TESTS.rglob("*.py")]
-    seen = [path for path in files if path.parts[0] not in NOT_YET]
-    assert len(seen) > 30
+    assert len(files) > 60
     assert not [
-        f"{path}, {name}" for path in sorted(seen) for name in private_names((TESTS / path).read_text())
+        f"{path}, {name}" for path in sorted(files) for name in private_names((TESTS / path).read_text())
     ]
 
 

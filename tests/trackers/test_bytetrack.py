@@ -16,7 +16,7 @@ from trackkit.core.masks import decode_rle
 from trackkit.detectors import load_detector
 from trackkit.synthetic.render import GroundTruthFrame, iter_frames
 from trackkit.synthetic.scenes import Scene, SceneObject, make_scene
-from trackkit.trackers import load_tracker
+from trackkit.trackers import bytetrack, load_tracker
 from trackkit.trackers.bytetrack import ByteTracker, ByteTrackModel
 
 INFO = VideoInfo(320, 240, 25.0, 60, 2.4)
@@ -165,8 +165,16 @@ def test_scores_at_the_threshold_are_sound(threshold: float) -> None:
         follow(start("car", box_threshold=threshold), [boxes([10, 10, 60, 60], score=float(score))] * 2)
 
 
-def test_ids_are_never_reused_and_memory_does_not_grow() -> None:
+def test_ids_are_never_reused_and_memory_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_linker, linkers = bytetrack.Linker, []
+
+    def watched(**options: float) -> bytetrack.Linker:
+        linkers.append(make_linker(**options))
+        return linkers[-1]
+
+    monkeypatch.setattr(bytetrack, "Linker", watched)
     tracker = start("car. bus")
+    assert len(linkers) == 2
     rng = np.random.default_rng(0)
     seen: dict[int, int] = {}
     alive = []
@@ -178,8 +186,9 @@ def test_ids_are_never_reused_and_memory_does_not_grow() -> None:
         for obj_id in objects.obj_ids.tolist():
             assert i - seen.get(obj_id, i) <= 26
             seen[obj_id] = i
-        alive.append(sum(len(linker.tracks) for linker in tracker._linkers.values()))
+        alive.append(sum(len(linker.tracks) for linker in linkers))
     assert len(seen) > 500
+    assert min(alive) > 0
     assert max(alive[1000:]) <= max(alive[:1000]) + 10 < 80
 
 

@@ -48,6 +48,14 @@ def test_what_the_model_expects_little_of_is_not_visible() -> None:
     assert set(seen) == {k for k in visible_outlines(tracked, StageClock()) if tracked.ious[k] >= 1.5}
 
 
+def test_what_the_user_points_out_is_visible_whatever_the_model_expects() -> None:
+    tracked = propagation((20, 20))
+    sure = visible_outlines(tracked, StageClock(), min_pred_iou=1.5)
+    seen = visible_outlines(tracked, StageClock(), min_pred_iou=1.5, vouched_for={3, 5, 6})
+    assert 6 not in sure
+    assert set(seen) == {*sure, 6}  # 3 is absent, and the mask of 5 is empty
+
+
 def test_masks_of_a_detector() -> None:
     masks = np.zeros((3, 9, 7), bool)
     masks[0, 2:5, 1:4] = masks[2, :, :] = True

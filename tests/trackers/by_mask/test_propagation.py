@@ -41,7 +41,7 @@ def test_masks_lie_as_pycocotools_wants_them() -> None:
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch, non_overlap: bool) -> None:
     frame = make([1, 2, 3, 4, 5])
     whole = frame.masks(non_overlap=non_overlap)
-    monkeypatch.setattr(propagation, "_PIXELS_PER_CHUNK", 2 * 45 * 70)
+    monkeypatch.setattr(propagation, "PIXELS_PER_CHUNK", 2 * 45 * 70)
     assert np.array_equal(frame.masks(non_overlap=non_overlap), whole)
 
 

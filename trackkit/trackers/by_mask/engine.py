@@ -17,8 +17,7 @@ class MaskEngine(Protocol):
     """Follows the masks of the objects of one video.
 
     Objects come and go at any frame, and none of them notices the others. The memory of an engine is bounded
-    by the objects that it follows at one time, whatever the length of the video. SAM 2 is one
-    (:class:`trackkit.trackers.sam2.engine.Sam2Engine`)::
+    by the objects that it follows at one time, whatever the length of the video::
 
         for features in engine.encode(images):
             tracked = engine.propagate(features)                       # every frame, exactly once
@@ -45,7 +44,7 @@ class MaskEngine(Protocol):
         Args:
             features: Of the next frame.
             clicks: Corrections of objects that are followed, at most one prompt per object. The mask that was
-                found is refined with them.
+                found is refined with them; one that is out of sight is started anew, if it can be.
 
         Returns:
             Masks and scores of all objects, in the order of :attr:`obj_ids`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from trackkit.core.frames import Frame
 from trackkit.trackers.by_mask.engine import Features, MaskEngine
@@ -47,8 +47,11 @@ class FeatureSource:
             self._ready.update(zip((f.idx for f in batch), features, strict=True))
         return self._ready[frame.idx]
 
-    def get_held(self, frames: Sequence[HeldFrame]) -> list[Features]:
-        """Features of frames that are held back, encoded again in one batch where they were dropped."""
-        missing = [held.frame.image for held in frames if held.features is None]
-        encoded = iter(self._engine.encode(missing))
-        return [next(encoded) if held.features is None else held.features for held in frames]
+    def again(self, frames: Sequence[HeldFrame]) -> Iterator[tuple[HeldFrame, Features]]:
+        """Frames that are held back with their features, encoded again in batches where they were dropped."""
+        for start in range(0, len(frames), self._batch_size):
+            batch = frames[start : start + self._batch_size]
+            missing = [held.frame.image for held in batch if held.features is None]
+            encoded = iter(self._engine.encode(missing))
+            for held in batch:
+                yield held, next(encoded) if held.features is None else held.features

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Container, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 import cv2
 import numpy as np
@@ -16,7 +16,8 @@ from trackkit.core.clock import StageClock
 from trackkit.core.masks import BinaryMasks, encode_masks, rle_areas, rle_iou
 from trackkit.trackers.by_mask.propagation import Propagation
 
-Bounds = npt.NDArray[np.int64]
+Bounds: TypeAlias = npt.NDArray[np.int64]
+Matrix: TypeAlias = npt.NDArray[np.float32]
 
 
 class Outline(NamedTuple):
@@ -26,7 +27,7 @@ class Outline(NamedTuple):
         rle: Compressed COCO counts of the full frame.
         xyxy: ``float32 (4,)``, its tight box.
         area: Pixels.
-        pred_iou: The IoU that SAM 2 predicts for it; NaN for one that is not SAM 2's.
+        pred_iou: The IoU that the model predicts for it; NaN for one that is not the model's.
     """
 
     rle: bytes
@@ -47,7 +48,7 @@ def outlines_of(masks: BinaryMasks, bounds: Bounds | None = None) -> list[Outlin
         bounds = np.tile([0, 0, width, height], (n, 1))
     xyxy = np.zeros((n, 4), np.float32)
     for i, (x1, y1, x2, y2) in enumerate(bounds):
-        # The engine's masks lie column by column: OpenCV takes them turned, without a copy.
+        # An engine's masks lie column by column: OpenCV takes them turned, without a copy.
         y, x, h, w = cv2.boundingRect(masks[i, y1:y2, x1:x2].T.view(np.uint8))
         xyxy[i] = x1 + x, y1 + y, x1 + x + w, y1 + y + h
     rles = encode_masks(masks, xyxy)
@@ -56,11 +57,19 @@ def outlines_of(masks: BinaryMasks, bounds: Bounds | None = None) -> list[Outlin
 
 
 def visible_outlines(
-    propagation: Propagation, clock: StageClock, min_pred_iou: float = 0.0
+    propagation: Propagation,
+    clock: StageClock,
+    min_pred_iou: float = 0.0,
+    vouched_for: Container[int] = (),
 ) -> dict[int, Outline]:
     """Outlines of the objects that can be seen.
 
-    Their objectness is above 0, their mask not empty, its predicted IoU at least ``min_pred_iou``.
+    Args:
+        propagation: What the engine gave. Of an object that can be seen, the objectness is above 0, the mask
+            is not empty,
+        clock: Books the encoding of masks.
+        min_pred_iou: and the predicted IoU is at least this;
+        vouched_for: or 0 for these objects, which the user points out there.
     """
     with torch.inference_mode():
         inside = propagation.low_res[:, 0] > 0
@@ -68,7 +77,9 @@ def visible_outlines(
         numbers = torch.stack([propagation.obj_scores, propagation.ious], 1)
         found = torch.cat([numbers, inside.any(1), inside.any(2)], 1).cpu().numpy()  # one copy to the host
     scores, ious, facts = found[:, 0], found[:, 1], found[:, 2:] > 0
-    visible = np.flatnonzero((scores > 0) & (ious >= min_pred_iou) & facts.any(1))
+    limits = [0.0 if obj_id in vouched_for else min_pred_iou for obj_id in propagation.obj_ids]
+    least = np.array(limits, np.float32)
+    visible = np.flatnonzero((scores > 0) & (ious >= least) & facts.any(1))
     if not len(visible):
         return {}
     keys = [propagation.obj_ids[i] for i in visible]
@@ -106,9 +117,7 @@ def _bounds(columns: npt.NDArray[np.bool_], rows: npt.NDArray[np.bool_], height:
     return np.concatenate(ends, 1)[:, [0, 2, 1, 3]]
 
 
-def outline_iou(
-    a: Sequence[Outline], b: Sequence[Outline], height: int, width: int
-) -> npt.NDArray[np.float32]:
+def outline_iou(a: Sequence[Outline], b: Sequence[Outline], height: int, width: int) -> Matrix:
     """IoU of every mask of ``a`` with every mask of ``b``: ``float32 (N, M)``."""
     return rle_iou([o.rle for o in a], [o.rle for o in b], height, width)
 

@@ -1,4 +1,4 @@
-"""Prompts that start an object in SAM 2: a box, points or a mask. Coordinates are pixels of the video."""
+"""Prompts that start an object in an engine: a box, points or a mask. Coordinates are pixels of the video."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from trackkit.core.prompts import Prompt
 Points: TypeAlias = npt.NDArray[np.float32]
 Labels: TypeAlias = npt.NDArray[np.int32]
 
-# What the model's prompt encoder calls the two corners of a box.
-_TOP_LEFT, _BOTTOM_RIGHT = 2, 3
+#: Labels of the two points that are the corners of a box.
+TOP_LEFT, BOTTOM_RIGHT = 2, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,8 @@ class PointPrompt:
     Attributes:
         obj_id: The object, new or known.
         points: ``float32 (P, 2)`` of x, y; any sequence of that shape is taken.
-        labels: ``int32 (P,)``, 1 on the object, 0 off it.
+        labels: ``int32 (P,)``, 1 on the object, 0 off it. A box is two points before the clicks, labelled
+            ``TOP_LEFT`` and ``BOTTOM_RIGHT``.
 
     Raises:
         ValueError: Shapes do not fit, or a coordinate is not finite.
@@ -70,7 +71,7 @@ class BoxPrompt(PointPrompt):
         if corners.shape != (4,):
             msg = f"box {np.asarray(xyxy).tolist()}: expected four numbers x1, y1, x2, y2"
             raise ValueError(msg)
-        super().__init__(obj_id, corners.reshape(2, 2), np.array([_TOP_LEFT, _BOTTOM_RIGHT], np.int32))
+        super().__init__(obj_id, corners.reshape(2, 2), np.array([TOP_LEFT, BOTTOM_RIGHT], np.int32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ def engine_prompt(key: int, given: Prompt, height: int, width: int) -> EnginePro
     if given.box is not None:  # before the clicks, as in the package
         box = clip_boxes(np.array([given.box], np.float32), width, height)
         points[:0] = [(x, y) for x, y in box.reshape(2, 2).tolist()]
-        labels[:0] = [_TOP_LEFT, _BOTTOM_RIGHT]
+        labels[:0] = [TOP_LEFT, BOTTOM_RIGHT]
     return PointPrompt(key, np.array(points, np.float32), np.array(labels, np.int32))
 
 

@@ -1,4 +1,4 @@
-"""What the SAM 2 engine gives for one frame: logits on the device, masks on the host when asked for."""
+"""What an engine gives for one frame: logits on the device, masks on the host when asked for."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from trackkit.trackers.by_mask.regions import NOTHING
 
-# Pixels that are upsampled at a time (float32: 4 bytes each, and about as much again within the kernel).
-_PIXELS_PER_CHUNK = 2**25
+#: Pixels that are upsampled at a time (float32: 4 bytes each, and about as much again within the kernel).
+PIXELS_PER_CHUNK = 2**25
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +23,8 @@ class Propagation:
 
     Attributes:
         obj_ids: ``N`` ids.
-        low_res: ``float32 (N, 1, S/4, S/4)``, mask logits on the device; above 0 is the object. An object
-            that the model thinks absent is -1024 everywhere.
+        low_res: ``float32 (N, 1, h, w)``, mask logits on the device, of any size; above 0 is the object. They
+            are resized to the video's size bilinearly.
         obj_scores: ``float32 (N,)``, objectness logits on the device; above 0 is visible.
         ious: ``float32 (N,)``, the IoU that the model predicts for its masks, on the device.
         video_size: ``(height, width)`` of the video.
@@ -125,7 +125,7 @@ class Propagation:
     def _chunks(self) -> Iterator[tuple[int, Tensor]]:
         """First index and logits ``(n, H, W)`` of a few objects at a time."""
         height, width = self.video_size
-        step = max(1, _PIXELS_PER_CHUNK // (height * width))
+        step = max(1, PIXELS_PER_CHUNK // (height * width))
         for start in range(0, len(self), step):
             yield start, self._upsampled(self.low_res[start : start + step])[:, 0]
 

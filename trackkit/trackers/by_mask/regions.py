@@ -1,4 +1,4 @@
-"""Masks without specks: SAM 2 leaves small regions far from the object, which blow up its box."""
+"""Masks without specks: a model leaves small regions far from the object, which blow up its box."""
 
 from __future__ import annotations
 

@@ -41,9 +41,20 @@ class HeldFrame:
     rows: dict[int, Row] = field(default_factory=dict)
     features: Features | None = None
 
-    def outlines(self) -> dict[int, Outline]:
-        """Key of each object to its mask."""
-        return {key: row.outline for key, row in self.rows.items()}
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width, pixels."""
+        height, width = self.frame.image.shape[:2]
+        return height, width
+
+    def see(self, track: Track, outline: Outline, *, detected: bool) -> None:
+        """An object is visible here, maybe detected; any row that it had before is replaced."""
+        track.see(self.no, self.frame.time_s, outline, detected=detected)
+        self.rows[track.key] = Row(track, outline, track.score, detected)
+
+    def places(self) -> dict[Track, Outline]:
+        """The visible objects, and where they are."""
+        return {row.track: row.outline for row in self.rows.values()}
 
 
 class Window:
@@ -51,9 +62,15 @@ class Window:
 
     Args:
         taken: Ids that no object gets here.
+
+    Attributes:
+        newest_no: Number of the frame that is held last; -1 where none ever was.
+        open_from: Objects that are born later are filled in from the frame of this number on.
     """
 
     def __init__(self, taken: Set[int] = frozenset()) -> None:
+        self.newest_no = -1
+        self.open_from = 0
         self._frames: deque[HeldFrame] = deque()
         self._ids = (obj_id for obj_id in count(1) if obj_id not in taken)
 
@@ -63,61 +80,59 @@ class Window:
     def __iter__(self) -> Iterator[HeldFrame]:
         return iter(self._frames)
 
-    def append(self, held: HeldFrame) -> None:
-        """Hold one more frame."""
+    def hold(self, frame: Frame) -> HeldFrame:
+        """Hold the next frame."""
+        self.newest_no += 1
+        held = HeldFrame(frame, self.newest_no)
         self._frames.append(held)
+        return held
 
-    def backwards(self, first_no: int, end_no: int) -> list[HeldFrame]:
-        """The frames from the one before number ``end_no`` back to ``first_no``."""
-        return [held for held in reversed(self._frames) if first_no <= held.no < end_no]
+    def open_before(self, held: HeldFrame) -> list[HeldFrame]:
+        """The frames before a held one in which objects may be filled in, newest first."""
+        return [each for each in reversed(self._frames) if self.open_from <= each.no < held.no]
 
-    def forget(self, key: int, first_no: int = 0) -> None:
+    def forget(self, track: Track, first_no: int = 0) -> None:
         """Take back the rows of an object from frame ``first_no`` on."""
         for held in self._frames:
             if held.no >= first_no:
-                held.rows.pop(key, None)
+                held.rows.pop(track.key, None)
 
-    def forget_overlapping(self, key: int, first_no: int, iou: float, size: tuple[int, int]) -> None:
+    def forget_overlapping(self, track: Track, iou: float) -> None:
         """Take back the newest rows of an object in which its mask lies on another one with this IoU or more.
 
-        Args:
-            key: The object.
-            first_no: Older frames stay as they are.
-            iou: 0 to 1.
-            size: Height and width of the frames.
+        Only those of frames in which objects may be filled in; older ones stay as they are.
         """
         for held in reversed(self._frames):
-            others = [row.outline for other, row in held.rows.items() if other != key]
-            mine = [held.rows[key].outline] if key in held.rows else []
-            if held.no < first_no or outline_iou(mine, others, *size).max(initial=0) < iou:
+            others = [row.outline for key, row in held.rows.items() if key != track.key]
+            mine = [held.rows[track.key].outline] if track.key in held.rows else []
+            if held.no < self.open_from or outline_iou(mine, others, *held.size).max(initial=0) < iou:
                 return
-            del held.rows[key]
+            del held.rows[track.key]
 
-    def rename(self, key: int, track: Track) -> None:
-        """Give the rows of object ``key`` to another one, where that has none of its own."""
+    def rename(self, track: Track, to: Track) -> None:
+        """Give the rows of an object to another one, where that has none of its own."""
         for held in self._frames:
-            row = held.rows.pop(key, None)
+            row = held.rows.pop(track.key, None)
             if row is not None:
-                held.rows.setdefault(track.key, row._replace(track=track))
+                held.rows.setdefault(to.key, row._replace(track=to))
 
-    def keep_features(self, first_no: int, at_most: int) -> None:
-        """Drop features of frames before ``first_no``, and all but the newest ``at_most``."""
+    def keep_features(self, at_most: int) -> None:
+        """Drop features of frames in which nothing can be filled in, and all but the newest ``at_most``."""
         for k, held in enumerate(reversed(self._frames)):
-            if held.no < first_no or k >= at_most:
+            if held.no < self.open_from or k >= at_most:
                 held.features = None
 
-    def release(self, open_keys: Set[int], open_from: int, room: int) -> list[TrackedObjects]:
-        """Let go of frames that are settled.
+    def release(self, undecided: Set[int], room: int) -> list[TrackedObjects]:
+        """Let go of frames that are settled: nothing is filled in there, and none of their rows taken back.
 
         Args:
-            open_keys: Objects that may yet be dropped.
-            open_from: From this frame number on, objects may yet be filled in.
+            undecided: Keys of objects whose rows may yet be taken back.
             room: Most frames that may stay, settled or not.
         """
         settled = []
         while self._frames:
             oldest = self._frames[0]
-            is_open = oldest.no >= open_from or not open_keys.isdisjoint(oldest.rows)
+            is_open = oldest.no >= self.open_from or not undecided.isdisjoint(oldest.rows)
             if is_open and len(self._frames) <= room:
                 break
             settled.append(self._settle(self._frames.popleft()))

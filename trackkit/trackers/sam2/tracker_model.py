@@ -73,4 +73,4 @@ class Sam2TrackerModel:
             resizer="device" if self._stages.device.type == "cuda" else "pil",
             **sparing,
         )
-        return MaskTracker(make_engine, self._config, video, clock, prompts, low_memory=low_memory)
+        return MaskTracker(make_engine, self._config, clock, prompts, low_memory=low_memory)
