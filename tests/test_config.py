@@ -122,6 +122,12 @@ def test_an_option_of_a_later_version_is_kept() -> None:
     assert config.hash != SAM2.hash
     assert TrackConfig.from_dict(config.to_dict()) == config
     assert pickle.loads(pickle.dumps(config)) == config
+    assert hash(config) == hash(config.replace())
+    with pytest.raises(ConfigError, match="cannot be run"):
+        config.check_known()
+    SAM2.check_known()
+    unused = TrackConfig.from_dict({**COLOR.to_dict(), "dtype": "int8", "memory": "dam"})
+    assert (len(unused.unknown), unused.hash) == (2, COLOR.hash)
     (note,) = config.notes
     assert "colour=[1, 2], memory='dam', sam_type='sam3'" in note
     assert SAM2.notes == ()

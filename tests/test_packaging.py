@@ -60,11 +60,6 @@ def test_the_version_and_the_public_names() -> None:
     assert all(hasattr(trackkit, name) for name in trackkit.__all__)
 
 
-def test_modules_stay_small() -> None:
-    sizes = {path: len(path.read_text().splitlines()) for path in (ROOT / "trackkit").rglob("*.py")}
-    assert not {path.name: lines for path, lines in sizes.items() if lines > 400}
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel, unpacked; asks for no network."""

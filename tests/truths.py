@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image as PilImage
 
-from trackkit.formats.base import ROW_DTYPES, VideoTruth
+from trackkit.formats.truth import ROW_DTYPES, VideoTruth
 from trackkit.synthetic.dataset import ground_truth
 from trackkit.synthetic.scenes import make_scene
 

@@ -10,13 +10,13 @@ from functools import cached_property
 from typing import Any, Literal
 
 from trackkit.core.errors import ConfigError
-from trackkit.core.options import check_options, documented, option, options_of, values_of
+from trackkit.core.options import Option, check_options, documented, option, options_of, values_of
 from trackkit.core.text_prompt import parse_prompt
 from trackkit.weights.releases import DEFAULT_DETECTOR, detector_name, find_sam2_release, sam2_release
 
-# A tracker that has nothing but detections needs them on every frame.
 DETECTION_FREQUENCY = 10
-DETECTION_FREQUENCIES = {"bytetrack": 1}
+# A tracker that has nothing but detections needs them on every frame.
+DETECTION_FREQUENCY_OF = {"bytetrack": 1}
 
 # A preset is a named set of options; options given beside it win.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -60,6 +60,9 @@ def _sam_type(config: TrackConfig, name: str) -> str:
     return sam2_release(name).name if config.tracker == "sam2" else name
 
 
+_UNKNOWN = Option(help="an option of a later version")  # it may decide
+
+
 @documented()
 @dataclass(frozen=True)
 class TrackConfig:
@@ -99,7 +102,14 @@ class TrackConfig:
         none=f"{DETECTION_FREQUENCY}; 1 with bytetrack, which only joins detections",
     )
     max_frames: int = option(
-        60, "frames kept in memory per video: a window, not a cut", at_least=1, decides=False
+        60,
+        "frames kept in memory per video: a window, not a cut",
+        details=(
+            "If it is shorter than the interval of the detector, frames are settled before a detection could "
+            "revise them: objects begin later"
+        ),
+        at_least=1,
+        decides=False,
     )
     fps: float | None = option(
         None,
@@ -133,7 +143,7 @@ class TrackConfig:
     )
     reanchor: bool = option(
         False,
-        "prompt an object anew from the detector where its mask has drifted off the detections",
+        "prompt an object anew from the detector if its mask has drifted off the detections",
         used=_follows_masks,
     )
     min_region: float = option(
@@ -146,7 +156,7 @@ class TrackConfig:
     )
     min_pred_iou: float = option(
         0.0,
-        "an object is out of sight where SAM 2 predicts a lower IoU for its mask",
+        "an object is out of sight if SAM 2 predicts a lower IoU for its mask",
         details="The mini preset sets 0.2.",
         at_least=0,
         at_most=1,
@@ -162,7 +172,7 @@ class TrackConfig:
         100, "objects that are followed at once, those out of sight included", at_least=1, used=_follows_masks
     )
     scene_cuts: bool = option(True, "end all objects where a new scene begins", used=_follows_masks)
-    unknown: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
+    unknown: tuple[tuple[str, Any], ...] = field(default=(), repr=False, hash=False)
 
     def __post_init__(self) -> None:
         parse_prompt(self.text_prompt)
@@ -172,19 +182,20 @@ class TrackConfig:
 
     @property
     def _default_frequency(self) -> int:
-        return DETECTION_FREQUENCIES.get(self.tracker, DETECTION_FREQUENCY)
+        return DETECTION_FREQUENCY_OF.get(self.tracker, DETECTION_FREQUENCY)
 
     @classmethod
-    def from_preset(cls, preset: str, text_prompt: str, **options: Any) -> TrackConfig:
-        """A config with the preset's options; ``options`` win over it.
+    def from_preset(cls, preset: str | None, text_prompt: str, **options: Any) -> TrackConfig:
+        """A config with the preset's options; ``options`` win over it. None is no preset.
 
         Raises:
             ConfigError: No preset has that name, or an option is unknown or wrong.
         """
-        if preset not in PRESETS:
+        if preset is not None and preset not in PRESETS:
             msg = f"preset {preset!r} is unknown: choose one of {', '.join(sorted(PRESETS))}"
             raise ConfigError(msg)
-        return cls(text_prompt, **{**PRESETS[preset], **options})
+        chosen = {} if preset is None else PRESETS[preset]
+        return cls(text_prompt, **{**chosen, **options})
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -196,7 +207,9 @@ class TrackConfig:
         """What decides the result: the classes, and the options that are used and differ from their defaults.
 
         Options of speed and memory are not in it, so that a run may go on with others. An option that is
-        added to trackkit, with a default that keeps the results, changes no identity.
+        added to trackkit, with a default that keeps the results, changes no identity. ``max_frames`` is one
+        of memory, though a window shorter than the interval of the detector settles frames early; a run that
+        goes on with such another window says so.
         """
         defaults = {name: known.default for name, known in options_of(type(self)).items()}
         defaults["detection_frequency"] = self._default_frequency
@@ -205,10 +218,11 @@ class TrackConfig:
             for name, value in values_of(self, type(self)).items()
             if value != defaults[name] and self._decides(name)
         }
-        return {"classes": list(self.classes), **chosen, **dict(self.unknown)}
+        unknown = {name: value for name, value in self.unknown if self._decides(name)}
+        return {"classes": list(self.classes), **chosen, **({"unknown": unknown} if unknown else {})}
 
     def _decides(self, name: str) -> bool:
-        known = options_of(type(self))[name]
+        known = options_of(type(self)).get(name, _UNKNOWN)
         return known.decides and (known.used is None or known.used(self))
 
     @cached_property
@@ -233,7 +247,7 @@ class TrackConfig:
         Raises:
             ConfigError: ``text_prompt`` is missing, or a value is wrong.
         """
-        if "text_prompt" not in values:
+        if not isinstance(values, Mapping) or "text_prompt" not in values:
             msg = "text_prompt is missing: expected the options of a run"
             raise ConfigError(msg)
         known, unknown = {"text_prompt": values["text_prompt"]}, []
@@ -261,6 +275,16 @@ class TrackConfig:
         return (
             f"written with options that this trackkit does not know: {named}; update trackkit to use them",
         )
+
+    def check_known(self) -> None:
+        """Make sure that a run can do what the options say.
+
+        Raises:
+            ConfigError: There are options of a file that this version of trackkit does not know.
+        """
+        if "unknown" in self.identity:
+            msg = f"these options cannot be run: they were {self.notes[0]}"
+            raise ConfigError(msg)
 
     def replace(self, **changes: Any) -> TrackConfig:
         """A copy with some options changed, checked again."""

@@ -207,7 +207,7 @@ class TrackingResults:
         return concat_tables(tables, dtypes)
 
     def _repr_html_(self) -> str:
-        from trackkit.results.review import results_html
+        from trackkit.results.summary import results_html
 
         return results_html(
             repr(self),
@@ -229,9 +229,6 @@ class TrackingResults:
         )
         objects, frames = videos["objects"].sum(), videos["frames"].sum()
         return f"TrackingResults({status or 'no videos'}; {objects} objects in {frames} frames)"
-
-
-_Path = str | os.PathLike[str]
 
 
 def export_results(

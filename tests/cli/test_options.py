@@ -41,6 +41,8 @@ def test_only_what_is_given_is_there() -> None:
         (["--colour", "blue"], "invalid choice: 'blue' (choose from 'red', 'white')"),
         (["--owner", "they"], "invalid choice: 'they'"),
         (["--crates", "3"], "unrecognized arguments"),
+        (["--crew", "--no-crew"], "--no-crew: not allowed with argument --crew"),
+        (["--no-leaky", "--leaky"], "--leaky: not allowed with argument --no-leaky"),
     ],
 )
 def test_what_cannot_be(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from trackkit.core.errors import ConfigError
@@ -72,6 +73,8 @@ def test_what_an_option_knows_comes_from_its_field() -> None:
         ({"speed": -1}, "speed is -1: expected a number from 0 up, or None for whatever the wind gives"),
         ({"rig": "raft"}, "rig is 'raft': choose one of brig, sloop"),
         ({"armed": 1}, "armed is 1: expected True or False"),
+        ({"name": 5}, "name is 5: expected a text"),
+        ({"draught_m": 10**400}, "expected a number above 0"),
     ],
 )
 def test_a_wrong_value_says_what_is_right(change: dict[str, Any], words: str) -> None:
@@ -85,6 +88,12 @@ def test_values_are_brought_into_one_form() -> None:
     assert (ship.name, ship.draught_m, ship.crew) == ("Black Pearl", 3.0, [1, 2])
     assert isinstance(ship.draught_m, float)
     assert Ship(speed=None, name=None).speed is None
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    ship = Ship(masts=np.int64(2), draught_m=np.float32(1.5), armed=np.True_)
+    assert [type(value) for value in (ship.masts, ship.draught_m, ship.armed)] == [int, float, bool]
+    assert ship == Ship(masts=2, draught_m=1.5, armed=True)
 
 
 def test_values_of_a_class_from_one_made_from_it() -> None:

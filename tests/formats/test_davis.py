@@ -18,8 +18,8 @@ from truths import FRAMES, TRUTH_HEIGHT, TRUTH_WIDTH, assert_same, write_png
 import trackkit as tk
 from trackkit.core.errors import ConfigError
 from trackkit.core.masks import decode_rle
-from trackkit.formats.base import VideoTruth
 from trackkit.formats.ground_truth import read_ground_truth
+from trackkit.formats.truth import VideoTruth
 
 
 def test_trackeval_reads_davis(results: tk.TrackingResults, tmp_path: Path) -> None:

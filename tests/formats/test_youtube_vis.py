@@ -15,8 +15,8 @@ from truths import FRAMES, TRUTH_HEIGHT, TRUTH_WIDTH, assert_same
 
 import trackkit as tk
 from trackkit.core.masks import decode_rle
-from trackkit.formats.base import VideoTruth
 from trackkit.formats.ground_truth import read_ground_truth
+from trackkit.formats.truth import VideoTruth
 
 
 def test_trackeval_reads_youtube_vis(results: tk.TrackingResults, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from trackkit.synthetic.dataset import write_video
 from trackkit.synthetic.scenes import make_scene
 from trackkit.trackers.sam2.build import build_sam2_model
 from trackkit.trackers.sam2.checkpoint import identify, load_sam2
-from trackkit.tracking.models import cpu_speed_warning
+from trackkit.tracking.reporter import cpu_speed_warning
 from trackkit.tracking.track_video import track_video
 from trackkit.tracking.verify import verify
 from trackkit.weights import shipped

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from samples import CONFIG, sample_objects
 
-from trackkit.results.columns import objects_in
-from trackkit.results.rows import TrackTable
+from trackkit.results.rows import TrackTable, objects_in
 
 
 @pytest.mark.parametrize("masks", [True, False])

@@ -14,8 +14,9 @@ from trackkit.core.tasks import VideoTask
 from trackkit.results.journal import Journal
 from trackkit.results.jsonl_line import encode_result
 from trackkit.tracking_results import read_jsonl
-from trackkit.video import inputs as video_list
-from trackkit.video.inputs import content_key, make_task
+from trackkit.video import fingerprint
+from trackkit.video.fingerprint import content_key
+from trackkit.video.inputs import make_task
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_a_video_that_changed_is_not_done(path: Path) -> None:
 def test_a_video_that_was_only_touched_is_done(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video_list, "KEY_BYTES", 10)
+    monkeypatch.setattr(fingerprint, "KEY_BYTES", 10)
     video = tmp_path / "video.mp4"
     data = bytes(range(100))
     video.write_bytes(data)

@@ -12,7 +12,7 @@ import pytest
 from samples import CONFIG, sample_objects, sample_result
 
 from trackkit.core.errors import ResultsError
-from trackkit.results import jsonl_line as jsonl_codec
+from trackkit.results import jsonl_line
 from trackkit.results.columns import TRACK_DTYPES
 from trackkit.results.jsonl_line import (
     LAYOUTS,
@@ -66,7 +66,7 @@ def test_the_objects_layout() -> None:
 
 @pytest.mark.parametrize("layout", ["frames", "objects"])
 def test_a_long_line_comes_in_small_pieces(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsonl_codec, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(jsonl_line, "ROWS_AT_ONCE", 3)
     table = TrackTable("a", CONFIG.classes)
     for k in range(200):
         table.add(sample_objects(k, [k % 3 + 1, k % 3 + 2]))

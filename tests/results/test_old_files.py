@@ -163,7 +163,7 @@ def test_a_file_from_before_an_option_was_there(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize(("name", "value"), [("telepathy", 3), ("dtype", "fp4")])
+@pytest.mark.parametrize(("name", "value"), [("telepathy", 3), ("senses", ["x"])])
 def test_a_file_with_an_option_of_a_later_version(
     version: str, name: str, value: Any, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,5 +185,87 @@ def test_a_file_with_an_option_of_a_later_version(
     assert any(name in each for each in tk.evaluate(path, path).notes)
     assert run(clips, path) == 2
     assert f"{name}: {value!r} there, which this trackkit does not know" in capsys.readouterr().err
-    with tk.Job(str(clips), results.config, output_jsonl=path) as job:  # with the very options it goes on
-        assert len(job.done) == 2
+    for go_on in (
+        lambda: tk.Job(str(clips), results.config, output_jsonl=path),
+        lambda: tk.Session(results.config, num_workers=0),
+        lambda: tk.track_video(clips / "1.mp4", results.config),
+    ):
+        with pytest.raises(tk.ConfigError, match=f"cannot be run: they were written with .*{name}"):
+            go_on()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_option_of_a_later_version_at_its_default_is_no_other_run(
+    version: str, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def later(line: dict[str, Any]) -> None:
+        if "config" in line:
+            line["config"]["telepathy"] = 0
+        line["config_hash"] = CONFIG.hash  # that version leaves defaults out, too
+
+    path = copy_for(clips, tmp_path / "tracks.jsonl", version, later)
+    assert tk.read_jsonl(path).notes == ()
+    assert run(clips, path, "--skip-failed") == 1
+    assert "nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_choice_of_a_later_version_is_no_other_run_if_it_is_not_used(
+    version: str, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def later(line: dict[str, Any]) -> None:
+        if "config" in line:
+            line["config"]["dtype"] = "fp4"  # the preset has no network
+        line["config_hash"] = "fedcba9876543210"
+
+    path = copy_for(clips, tmp_path / "tracks.jsonl", version, later)
+    (note,) = tk.read_jsonl(path).notes
+    assert "dtype='fp4'" in note
+    assert run(clips, path, "--skip-failed") == 1
+    assert "nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_old_failures_are_known_if_there_is_nothing_else(
+    version: str, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = copy_for(clips, tmp_path / "tracks.jsonl", version)
+    path.write_bytes(b"")
+    with tk.Job(str(clips), CONFIG, output_jsonl=path, skip_failed=True) as job:
+        assert [Path(failure.task.video_path).name for failure in job.failed] == ["broken.mp4"]
+        assert len(job.tasks) == 2
+
+
+def test_another_window_is_said_if_it_may_matter(clips: Path, tmp_path: Path) -> None:
+    path = copy_for(clips, tmp_path / "tracks.jsonl", VERSIONS[-1])
+    for frames, said in ((30, False), (1, True)):
+        with tk.Job(str(clips), CONFIG.replace(max_frames=frames), output_jsonl=path) as job:
+            assert any("goes on with 1: objects may begin later" in note for note in job.notes) == said
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"config": None},
+        {"config": 3},
+        {"config": ["text_prompt"]},
+        {"config": {"text_prompt": "red", "sam_type": 5}},
+        {"config": {"text_prompt": "red", "tracker": ["a"]}},
+        {"config": {"text_prompt": "red", "fps": 10**400}},
+        {"config_hash": ["a"]},
+        {"source": None},
+        {"prompts": None},
+    ],
+)
+def test_odd_lines_are_told_by_their_number(clips: Path, tmp_path: Path, odd: dict[str, Any]) -> None:
+    path = copy_for(
+        clips, tmp_path / "tracks.jsonl", VERSIONS[-1], lambda line: line.update({"config_hash": "0", **odd})
+    )
+    path.with_suffix(".failures.jsonl").unlink()
+    with pytest.raises(ResultsError, match="line 1"):
+        tk.Job(str(clips), CONFIG, output_jsonl=path)
+    if odd.keys() & {"config", "source"}:
+        with pytest.raises(ResultsError, match="line 1"):
+            tk.read_jsonl(path)
+        with pytest.raises(ResultsError, match="line 1"):
+            tk.export_results(path, tmp_path / "out.csv", "csv")

@@ -8,7 +8,7 @@ import pytest
 import trackkit as tk
 from trackkit.core.errors import ConfigError
 from trackkit.core.options import options_of
-from trackkit.run.options import JobOptions, SessionOptions, TrackOptions
+from trackkit.run.options import JobOptions, RunOptions, SessionOptions
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_what_is_written_is_checked() -> None:
     with pytest.raises(ConfigError, match="layout is 'rows': choose one of frames, objects"):
         JobOptions(layout="rows")
     with pytest.raises(ConfigError, match="resume is 'no': expected True or False"):
-        TrackOptions(resume="no")  # type: ignore[arg-type]
+        RunOptions(resume="no")  # type: ignore[arg-type]
 
 
 def test_track_takes_what_session_track_takes() -> None:
@@ -44,3 +44,12 @@ def test_track_takes_what_session_track_takes() -> None:
     assert inspect.signature(tk.Session.iter_results).parameters.keys() == {"self", *of_session}
     assert inspect.signature(tk.Job).parameters.keys() == {"videos", "config", *options_of(JobOptions)}
     assert inspect.signature(tk.Session).parameters.keys() == {"config", *options_of(SessionOptions)}
+
+
+def test_a_misspelled_option_is_told_with_those_that_there_are() -> None:
+    with pytest.raises(
+        TypeError, match=r"track\(\) has no option box_treshold: it has output_jsonl, .*tracker"
+    ):
+        tk.track("a.mp4", "red", box_treshold=0.3)
+    with pytest.raises(TypeError, match=r"preview\(\) has no option framess"):
+        tk.preview("a.mp4", "red", framess=3)

@@ -17,7 +17,8 @@ from trackkit.detectors.color import ColorDetector
 from trackkit.detectors.none import NoDetector
 from trackkit.trackers import TRACKERS, check_promptable
 from trackkit.trackers.bytetrack import ByteTrackModel
-from trackkit.tracking.models import Methods, cpu_speed_warning, load_models, methods_of, prepare_weights
+from trackkit.tracking.models import Methods, load_models, methods_of, prepare_weights
+from trackkit.tracking.reporter import cpu_speed_warning
 from trackkit.weights.catalog import fetch_model
 
 CONFIG = tk.TrackConfig("red", detector="watched", tracker="watched")

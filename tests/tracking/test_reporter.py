@@ -28,7 +28,7 @@ def test_progress_goes_up(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_slow_cpu_says_so_early(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trackkit.tracking.reporter.PROGRESS_INTERVAL_S", 0.0)
-    monkeypatch.setattr("trackkit.tracking.models.SLOW_SECONDS_PER_FRAME", 0.0)
+    monkeypatch.setattr("trackkit.tracking.reporter.SLOW_SECONDS_PER_FRAME", 0.0)
     config = CONFIG.replace(tracker="sam2")  # only the name counts here
     models = load_models(CONFIG, "cpu")
     events: list[tk.Progress] = []

@@ -84,7 +84,6 @@ def add_command(commands: Commands) -> None:
 
 
 def _demo(options: argparse.Namespace, console: Console) -> int:
-    from trackkit.cli.demo import DemoFiles, demo_config, make_demo_videos
     from trackkit.notebook.show import contact_sheet
 
     files = DemoFiles.under(Path(options.output_dir))

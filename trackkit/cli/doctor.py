@@ -147,8 +147,6 @@ def add_command(commands: Commands) -> None:
 
 
 def _doctor(options: argparse.Namespace, console: Console) -> int:
-    from trackkit.cli.doctor import examine
-
     table = Table("", "what", "found", "what to do", title="trackkit doctor", title_justify="left")
     signs = {True: "[green]ok[/]", False: "[red]no[/]", None: "[yellow]-[/]"}
     broken = False

@@ -6,6 +6,7 @@ import argparse
 
 from rich.console import Console
 
+from trackkit.cli.exit_codes import OK
 from trackkit.cli.options import Commands
 from trackkit.formats.writers import EXPORT_FORMATS
 from trackkit.tracking_results import export_results
@@ -42,4 +43,4 @@ def _export(options: argparse.Namespace, console: Console) -> int:
     lines += [f"{done.frames_path}: the frames"] if done.frames_path else []
     for line in [*lines, *(f"note: {note}" for note in done.notes)]:
         console.print(line, markup=False, highlight=False)
-    return 0
+    return OK

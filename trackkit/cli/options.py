@@ -13,6 +13,24 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}
 
 
+class _Switch(argparse.BooleanOptionalAction):
+    """``--resume`` and ``--no-resume``; giving both is an error."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        before = getattr(namespace, self.dest, None)
+        super().__call__(parser, namespace, values, option_string)
+        if before is not None and before != getattr(namespace, self.dest):
+            parser.error(
+                f"argument {option_string}: not allowed with argument {self.option_strings[before is False]}"
+            )
+
+
 def flag_of(known: Option) -> str | None:
     """``patience_s`` -> ``--patience-s``, unless the option names its flag, or has none."""
     return known.flag if known.flag != "" else "--" + known.name.replace("_", "-")
@@ -37,7 +55,7 @@ def add_options(group: Any, cls: type, choices: Mapping[str, Sequence[str]] | No
         if names:
             facts = {"choices": names}
         elif known.kind is bool:
-            facts = {"action": argparse.BooleanOptionalAction}
+            facts = {"action": _Switch}
         elif known.many:
             facts["nargs"] = "+"
         text = f"{known.help} (default: {known.default_text})".replace("%", "%%")

@@ -81,11 +81,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def config_of(options: argparse.Namespace) -> TrackConfig:
     """The options of the models, from those of the command line."""
-    chosen = given(options, TrackConfig)
-    preset = getattr(options, "preset", None)
-    if preset is None:
-        return TrackConfig(options.text_prompt, **chosen)
-    return TrackConfig.from_preset(preset, options.text_prompt, **chosen)
+    preset = CommandOptions(**given(options, CommandOptions)).preset
+    return TrackConfig.from_preset(preset, options.text_prompt, **given(options, TrackConfig))
 
 
 def _track(options: argparse.Namespace, console: Console) -> int:

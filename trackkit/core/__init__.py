@@ -1,1 +1,1 @@
-"""What every room stands on: errors, arrays, boxes, masks, frames, prompts, tasks, files."""
+"""What every room stands on: errors, options, arrays, boxes, masks, frames, prompts, tasks, files."""

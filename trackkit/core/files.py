@@ -11,6 +11,13 @@ from pathlib import Path
 
 from trackkit.core.errors import ResultsError
 
+_ABANDONED_S = 24 * 3600.0
+
+
+def part_path(path: Path) -> Path:
+    """Where to write what gets the name ``path`` when it is whole; ``remove_abandoned`` knows the pattern."""
+    return path.with_name(f".trackkit-{secrets.token_hex(6)}.part")
+
 
 def atomic_write(path: Path, data: bytes) -> None:
     """Write a file that has its name only when it is whole.
@@ -31,7 +38,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Raises:
         ResultsError: It cannot be written.
     """
-    part = path.with_name(f".trackkit-{secrets.token_hex(6)}.part")
+    part = part_path(path)
     try:
         yield part
         part.replace(path)
@@ -43,9 +50,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
             shutil.rmtree(part, ignore_errors=True)
         else:
             part.unlink(missing_ok=True)
-
-
-_ABANDONED_S = 24 * 3600.0
 
 
 def remove_abandoned(folder: Path) -> int:

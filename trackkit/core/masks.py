@@ -1,4 +1,4 @@
-"""Boxes, masks and COCO run-length encoding (RLE).
+"""Masks and COCO run-length encoding (RLE).
 
 Boxes are ``xyxy`` in pixels, ``x2, y2`` exclusive. RLE is COCO's compressed form: run lengths of the whole
 frame in column-major order, zeros first, packed to ASCII as in pycocotools

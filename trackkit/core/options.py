@@ -9,10 +9,12 @@ import collections.abc
 import functools
 import inspect
 import math
+import os
 import textwrap
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from typing import (
     Any,
     Concatenate,
@@ -27,6 +29,8 @@ from typing import (
     get_type_hints,
     overload,
 )
+
+import numpy as np
 
 from trackkit.core.errors import ConfigError
 
@@ -45,19 +49,19 @@ class Option:
     Attributes:
         help: What it does, in a few words that follow its name.
         details: What the README says beyond that.
-        choices: The values that there are, where it is one of a few.
+        choices: The values that it can have, if they are a few.
         at_least: Lowest number.
         above: The number has to be larger than this one.
         at_most: Highest number.
-        none: What None means, where it may be None.
-        tidy: Given all options and the value, gives the one form of a value that can be written in several
-            ways; may raise ConfigError. Called where the option is used.
+        none: What None means, if it may be None.
+        tidy: Brings a value that can be written in several ways into one form. It gets all options and the
+            value, and may raise ConfigError. It is called only if the option is used.
         decides: Whether another value gives another result.
-        used: Whether the other options leave any use for this one, given all of them; None: always.
-        flag: Its flag on the command line; "" makes it of the name, None: it has none.
+        used: Says, given all options, whether this one is used. None means always.
+        flag: Its flag on the command line. "" makes one of the name. None means that there is none.
         metavar: What stands for its value in the help of the command line.
         name: Of the option.
-        kind: Type of its value, of one of them if it is ``many``; ``object`` where any is taken.
+        kind: Type of its value, or of each value if it is ``many``. ``object`` takes any.
         many: Whether it is a list of values.
         default: Its default.
     """
@@ -84,8 +88,9 @@ class Option:
         """Which values it takes, in words."""
         if self.choices:
             return f"choose one of {', '.join(self.choices)}"
-        if self.kind is bool:
-            return "expected True or False"
+        or_none = f", or None for {self.none}" if self.none else ""
+        if self.kind in (bool, str):
+            return f"expected {'True or False' if self.kind is bool else 'a text'}{or_none}"
         number = "a whole number" if self.kind is int else "a number"
         if self.at_least is not None and self.at_most is not None:
             number += f" from {self.at_least:g} to {self.at_most:g}"
@@ -93,11 +98,11 @@ class Option:
             number += f" from {self.at_least:g} up"
         elif self.above is not None:
             number += f" above {self.above:g}"
-        return f"expected {number}" + (f", or None for {self.none}" if self.none else "")
+        return f"expected {number}{or_none}"
 
     @property
     def default_text(self) -> str:
-        """Its default, for people: of None its meaning."""
+        """Its default in words; for None, what None means."""
         if self.default is None:
             return self.none or "none"
         if isinstance(self.default, bool):
@@ -115,20 +120,28 @@ class Option:
         if not self._takes(value):
             msg = f"{self.name} is {value!r}: {self.expected}"
             raise ConfigError(msg)
-        return float(value) if self.kind is float else value  # 10 and 10.0 are one value, and one identity
+        # 10, 10.0 and NumPy's are one value, and one identity.
+        return self.kind(value) if self.kind in (int, float, bool) and not self.many else value
 
     def _takes(self, value: Any) -> bool:
         if self.choices:
             return value in self.choices
         if self.kind is bool:
-            return isinstance(value, bool)
-        if self.kind not in (int, float) or self.many:
+            return isinstance(value, bool | np.bool_)
+        if self.kind is str:
+            return isinstance(value, str | os.PathLike)
+        if self.kind is object or self.many:
             return True
-        if isinstance(value, bool) or not isinstance(value, int if self.kind is int else int | float):
+        numbers: Any = Integral if self.kind is int else Real
+        if isinstance(value, bool | np.bool_) or not isinstance(value, numbers):
+            return False
+        try:
+            number = float(value)
+        except OverflowError:
             return False
         low = -math.inf if self.at_least is None else self.at_least
         high = math.inf if self.at_most is None else self.at_most
-        return math.isfinite(value) and low <= value <= high and (self.above is None or value > self.above)
+        return math.isfinite(number) and low <= number <= high and (self.above is None or number > self.above)
 
 
 def option(default: Any, help: str, **facts: Any) -> Any:
@@ -181,7 +194,7 @@ def check_options(instance: Any) -> None:
 
 
 def values_of(instance: Any, cls: type) -> dict[str, Any]:
-    """The options of ``cls`` that an instance, of it or of a class made from it, has."""
+    """The values that an instance has for the options of ``cls``."""
     return {name: getattr(instance, name) for name in options_of(cls)}
 
 

@@ -79,7 +79,7 @@ class Registry(Generic[ModelT]):
         return tuple(sorted({*self._entries, *(point.name for point in entry_points(group=self.group))}))
 
     def entries(self) -> dict[str, Entry[ModelT]]:
-        """What is registered, by name: without those packages that nobody has asked for yet."""
+        """The entries by name. That of a package is there once its name was asked for."""
         return dict(self._entries)
 
     def get(self, name: str) -> Entry[ModelT]:

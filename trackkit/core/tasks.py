@@ -103,3 +103,8 @@ def task_of(values: Mapping[str, Any]) -> VideoTask:
     """A task from its plain values, as ``dataclasses.asdict`` gives them."""
     prompts = tuple(Prompt(**prompt) for prompt in values.get("prompts", ()))
     return VideoTask(**{**values, "prompts": prompts})
+
+
+def failure_of_values(values: Mapping[str, Any]) -> VideoFailure:
+    """A failure from its plain values, as ``dataclasses.asdict`` gives them."""
+    return VideoFailure(**{**values, "task": task_of(values["task"])})

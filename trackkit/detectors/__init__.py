@@ -12,7 +12,7 @@ worker; the detector that it returns serves one video after the other. docs/exte
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from trackkit.core.registry import Prepare, Registry
 
@@ -35,6 +35,15 @@ class Detector(Protocol):
         Returns:
             One ``Detections`` per image, in order; boxes inside the image, best score first.
         """
+        ...
+
+
+@runtime_checkable
+class AdjustableDetector(Detector, Protocol):
+    """A detector whose lowest score can be changed: ``tk.preview`` then shows what is below it, too."""
+
+    def at_threshold(self, box_threshold: float) -> Detector:
+        """The same detector with another lowest score, 0 to 1."""
         ...
 
 

@@ -22,8 +22,8 @@ from trackkit.core.errors import ConfigError
 from trackkit.core.files import atomic_write
 from trackkit.evaluation.frame_pairs import frame_pairs, track_ious
 from trackkit.evaluation.metrics import Metrics, shares
-from trackkit.formats.base import VideoTruth, video_names
 from trackkit.formats.ground_truth import read_ground_truth
+from trackkit.formats.truth import VideoTruth, video_names
 from trackkit.results.columns import concat_tables
 from trackkit.results.jsonl import iter_jsonl
 from trackkit.results.video_result import VideoResult
@@ -151,7 +151,7 @@ def evaluate(
     Args:
         predictions: Results, or the JSONL file of a run.
         ground_truth: Path of the ground truth; formats in :mod:`trackkit.formats.ground_truth`.
-        format: One of ``ground_truth.FORMATS``; None recognises it.
+        format: One of ``trackkit.formats.ground_truth.TRUTH_FORMATS``; None recognises it.
         by: Similarity is the IoU of ``"mask"`` or of ``"box"``; None is masks where both sides have them. J
             and F come with masks only; F is what takes time, as it decodes whole frames.
         ignore_labels: Match objects of different labels. Otherwise their similarity is 0, where the ground
@@ -209,9 +209,6 @@ def evaluate(
         options={"ignore_labels": ignore_labels, "min_visibility": min_visibility},
         notes=tuple(notes),
     )
-
-
-# ---- which video is which ----
 
 
 def _pair(truths: Sequence[VideoTruth], results: Sequence[VideoResult]) -> tuple[list[_Pair], list[str]]:

@@ -14,8 +14,8 @@ from trackkit.core.arrays import Boxes
 from trackkit.core.boxes import box_iou
 from trackkit.core.errors import ResultsError
 from trackkit.core.masks import decode_rle, encode_masks, rle_areas, rle_iou
-from trackkit.formats.base import VideoTruth
-from trackkit.results.columns import TRACK_DTYPES, concat_tables, empty_frame
+from trackkit.formats.truth import VideoTruth
+from trackkit.results.columns import TRACK_DTYPES, boxes_of_rows, concat_tables, empty_frame
 from trackkit.results.video_result import VideoResult
 
 MATCH = 0.5  # similarity from which a prediction is right, as in MOTChallenge
@@ -25,8 +25,8 @@ _Size: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Objects:
-    """Objects of one side in one frame.
+class FrameObjects:
+    """FrameObjects of one side in one frame.
 
     Attributes:
         ids: ``int64 (N,)``.
@@ -40,13 +40,13 @@ class Objects:
     xyxy: Boxes
     rles: tuple[str, ...]
 
-    def where(self, keep: npt.NDArray[np.bool_]) -> Objects:
+    def where(self, keep: npt.NDArray[np.bool_]) -> FrameObjects:
         """Those for which ``keep (N,)`` holds."""
         kept = np.flatnonzero(keep).tolist()
         labels, rles = tuple(self.labels[i] for i in kept), tuple(self.rles[i] for i in kept)
-        return Objects(self.ids[keep], labels, self.xyxy[keep], rles)
+        return FrameObjects(self.ids[keep], labels, self.xyxy[keep], rles)
 
-    def of_label(self, label: str | None) -> Objects:
+    def of_label(self, label: str | None) -> FrameObjects:
         """Those with exactly this label."""
         return self.where(np.array([own == label for own in self.labels], np.bool_))
 
@@ -65,14 +65,14 @@ class FramePair:
     """
 
     size: _Size | None
-    truth: Objects
-    found: Objects
+    truth: FrameObjects
+    found: FrameObjects
     similarity: npt.NDArray[np.float64]
     ignored_truth: npt.NDArray[np.bool_]
     ignored_found: npt.NDArray[np.bool_]
 
     @property
-    def counted_truth(self) -> Objects:
+    def counted_truth(self) -> FrameObjects:
         """The ground truth without what is ignored."""
         return self.truth.where(~self.ignored_truth)
 
@@ -149,7 +149,9 @@ def track_ious(frames: Sequence[FramePair]) -> pd.DataFrame:
     return table.assign(iou=(table["iou"] / table["rows"]).fillna(0.0))
 
 
-def _by_frame(rows: pd.DataFrame, ignore_labels: bool) -> dict[int, tuple[Objects, npt.NDArray[np.bool_]]]:
+def _by_frame(
+    rows: pd.DataFrame, ignore_labels: bool
+) -> dict[int, tuple[FrameObjects, npt.NDArray[np.bool_]]]:
     """By frame the objects, and which of them are ignored."""
     groups = rows.assign(ignored=rows.get("ignored", False)).groupby("frame_idx")
     return {
@@ -158,18 +160,17 @@ def _by_frame(rows: pd.DataFrame, ignore_labels: bool) -> dict[int, tuple[Object
     }
 
 
-def _objects(rows: pd.DataFrame, ignore_labels: bool) -> Objects:
-    corner = rows[["x", "y"]].to_numpy(np.float32)
+def _objects(rows: pd.DataFrame, ignore_labels: bool) -> FrameObjects:
     labels = [None if ignore_labels or pd.isna(label) else str(label).casefold() for label in rows["label"]]
-    return Objects(
+    return FrameObjects(
         ids=rows["obj_id"].to_numpy(np.int64),
         labels=tuple(labels),
-        xyxy=np.hstack([corner, corner + rows[["width", "height"]].to_numpy(np.float32)]),
+        xyxy=boxes_of_rows(rows),
         rles=tuple(rows["mask_rle"]),
     )
 
 
-def _outside(objects: Objects, void: bytes, size: _Size) -> Objects:
+def _outside(objects: FrameObjects, void: bytes, size: _Size) -> FrameObjects:
     """The parts of objects outside of the pixels that do not count; an object without any is left out."""
     if not objects.rles:
         return objects
@@ -179,7 +180,7 @@ def _outside(objects: Objects, void: bytes, size: _Size) -> Objects:
 
 
 def _frame_pair(
-    truth: Objects, found: Objects, ignored: npt.NDArray[np.bool_], size: _Size | None
+    truth: FrameObjects, found: FrameObjects, ignored: npt.NDArray[np.bool_], size: _Size | None
 ) -> FramePair:
     iou = box_iou(truth.xyxy, found.xyxy) if size is None else rle_iou(truth.rles, found.rles, *size)
     same = [[own in (None, label) for label in found.labels] for own in truth.labels]

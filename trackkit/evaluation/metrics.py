@@ -1,4 +1,4 @@
-"""Predictions beside ground truth, frame by frame, and what TrackEval makes of them.
+"""What TrackEval makes of predictions beside ground truth.
 
 TrackEval (https://github.com/JonathonLuiten/TrackEval) is the reference code of HOTA and of MOTChallenge.
 It is an extra, and slow to load: it is imported where it is used.
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trackkit.core.errors import ConfigError
-from trackkit.evaluation.frame_pairs import MATCH, FramePair, Objects
+from trackkit.evaluation.frame_pairs import MATCH, FrameObjects, FramePair
 
 MAX_TRACKS = 255  # pycocotools 2.0.11 holds the number of masks in a uint8
 
@@ -107,13 +107,13 @@ def _counted(side: str, ids: list[npt.NDArray[np.int64]]) -> dict[str, Any]:
     }
 
 
-def _rles(objects: Objects, frame: FramePair) -> list[dict[str, Any]]:
+def _rles(objects: FrameObjects, frame: FramePair) -> list[dict[str, Any]]:
     return [{"size": list(frame.size or ()), "counts": counts} for counts in objects.rles]
 
 
 def _most_alike(
-    truth: Sequence[Objects], found: Sequence[Objects], frames: Sequence[FramePair]
-) -> list[Objects]:
+    truth: Sequence[FrameObjects], found: Sequence[FrameObjects], frames: Sequence[FramePair]
+) -> list[FrameObjects]:
     """Predictions without those tracks, beyond ``MAX_TRACKS``, that overlap least with the ground truth."""
     overlap = dict.fromkeys(np.unique(np.concatenate([objects.ids for objects in found])).tolist(), 0.0)
     if len(overlap) <= MAX_TRACKS:

@@ -11,8 +11,6 @@ import pyarrow.parquet as pq
 from trackkit.formats.base import Video
 from trackkit.results.columns import TRACK_DTYPES, empty_frame
 
-# ---- tables ----
-
 
 def write_csv(place: Path, videos: Iterable[Video], classes: tuple[str, ...]) -> Iterable[str]:
     """The rows of ``results.tracks`` as text."""

@@ -11,7 +11,10 @@ from PIL import Image as PilImage
 
 from trackkit.core.errors import ConfigError, ResultsError
 from trackkit.core.masks import boxes_of_masks, decode_rle_crop, encode_masks
-from trackkit.formats.base import Row, Video, VideoTruth, frame_numbers, truth_table
+from trackkit.formats.base import Video
+from trackkit.formats.truth import TruthRow, VideoTruth, frame_numbers, truth_table
+
+VOID = 255
 
 
 def write_davis(place: Path, videos: Iterable[Video], classes: tuple[str, ...]) -> Iterable[str]:
@@ -67,12 +70,6 @@ def _palette() -> bytes:
     return rgb.astype(np.uint8).tobytes()
 
 
-VOID = 255
-
-
-# ---- DAVIS, YouTube-VOS ----
-
-
 def mask_folders(path: Path) -> list[Path]:
     """The folder itself if it holds PNG images, else those in it that do."""
     if any(path.glob("*.png")):
@@ -89,7 +86,7 @@ def read_davis(folder: Path) -> VideoTruth:
     files = sorted(folder.glob("*.png"))
     numbers = frame_numbers([file.name for file in files])
     order = np.argsort(numbers)
-    rows: list[Row] = []
+    rows: list[TruthRow] = []
     sizes: set[tuple[int, int]] = set()
     gray = True
     for number, file in ((int(numbers[i]), files[i]) for i in order):
@@ -133,7 +130,7 @@ def _read_ids(file: Path) -> tuple[npt.NDArray[np.uint8], str]:
     return ids, mode
 
 
-def _mask_rows(frame: int, ids: npt.NDArray[np.intp], masks: npt.NDArray[np.bool_]) -> Iterator[Row]:
+def _mask_rows(frame: int, ids: npt.NDArray[np.intp], masks: npt.NDArray[np.bool_]) -> Iterator[TruthRow]:
     boxes = boxes_of_masks(masks)
     for obj_id, box, counts in zip(ids, boxes, encode_masks(masks, boxes), strict=True):
         x1, y1, x2, y2 = box

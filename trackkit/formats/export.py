@@ -30,7 +30,7 @@ from trackkit.formats.base import Format, Video
 from trackkit.formats.writers import EXPORT_FORMATS
 from trackkit.results.columns import VIDEO_DTYPES
 from trackkit.results.jsonl import decode_lines, iter_failures, numbered_lines
-from trackkit.results.jsonl_line import decode_head, decode_line
+from trackkit.results.jsonl_line import decode_config, decode_head, decode_line
 from trackkit.results.video_result import VideoResult, video_row
 from trackkit.video.names import dataset_names
 from trackkit.video.reader import VideoReader
@@ -65,7 +65,7 @@ class ExportSource:
     """Results to export.
 
     Attributes:
-        names: By source path of each video, its name in the dataset.
+        names: The name of each video in the dataset, by its source path.
         classes: Of all videos.
         notes: What the user should know of the runs.
         failures: The videos that are not in it.
@@ -108,7 +108,7 @@ class ExportSource:
         for number, line in numbered_lines(path):
             try:
                 source, config = _head(line)
-            except (ResultsError, ConfigError) as error:
+            except (ResultsError, ConfigError, KeyError, TypeError) as error:
                 msg = f"{path}, line {number}: {error}"
                 raise ResultsError(msg) from None
             last[source] = number
@@ -133,8 +133,8 @@ class ExportTarget:
     """Where an export goes, found free.
 
     Attributes:
-        format: Name of the format,
-        kind: and what it is.
+        format: Name of the format.
+        kind: What the format is.
         path: File or folder to write.
         list_path: CSV of the videos.
         frames_path: Folder of the frames, None where none are asked for.
@@ -277,4 +277,4 @@ def _head(line: bytes) -> tuple[str, TrackConfig]:
     except ResultsError:
         result, config = decode_line(line)
         return result.task.source, config
-    return head["source"]["path"], TrackConfig.from_dict(head["config"])
+    return head["source"]["path"], decode_config(head)

@@ -1,4 +1,6 @@
-"""Ground truth in the formats it comes in, read into one table per video; and a writer of our own format.
+"""Ground truth in the formats it comes in, read into one table per video.
+
+:func:`trackkit.synthetic.dataset.write_ground_truth` writes trackkit's own.
 
 ===============  ============================  ==========================================================
 format           path                          what it is
@@ -21,9 +23,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trackkit.core.errors import ConfigError, ResultsError
-from trackkit.formats.base import VideoTruth, truth_table, video_names
 from trackkit.formats.davis import mask_folders, read_davis
 from trackkit.formats.mot import mot_files, read_mot
+from trackkit.formats.truth import VideoTruth, truth_table, video_names
 from trackkit.formats.youtube_vis import read_youtube_vis
 from trackkit.results.jsonl import iter_jsonl
 
@@ -91,9 +93,6 @@ def _recognise(path: Path) -> str:
         )
         raise ConfigError(msg)
     return found[0]
-
-
-# ---- our own ----
 
 
 def _read_jsonl(path: Path) -> Iterator[VideoTruth]:

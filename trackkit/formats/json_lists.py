@@ -11,8 +11,6 @@ from typing import Any, BinaryIO, Self
 
 import orjson
 
-# ---- JSON ----
-
 
 class JsonLists:
     """A JSON object of lists that grow side by side on disk, and are joined in one file at the end."""

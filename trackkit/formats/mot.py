@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from trackkit.core.errors import ResultsError
-from trackkit.formats.base import Video, VideoTruth, truth_table
-
-# ---- folders with a file or a folder per video ----
+from trackkit.formats.base import Video
+from trackkit.formats.truth import VideoTruth, truth_table
 
 
 def write_mot(place: Path, videos: Iterable[Video], classes: tuple[str, ...]) -> Iterable[str]:
@@ -26,9 +25,6 @@ def write_mot(place: Path, videos: Iterable[Video], classes: tuple[str, ...]) ->
     if len(classes) > 1:
         return [f"MOTChallenge has no labels: objects of {', '.join(classes)} are not told apart"]
     return ()
-
-
-# ---- MOTChallenge ----
 
 
 def mot_files(path: Path) -> list[tuple[str, Path]]:

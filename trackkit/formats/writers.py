@@ -1,8 +1,4 @@
-"""Writers of the formats that other tools read, and the table of them.
-
-A writer gets the videos one after the other and holds no more than one, whatever there are: it writes what it
-has of a video and forgets it. What a format cannot hold it says in the notes that it returns.
-"""
+"""The formats that results can be written in."""
 
 from __future__ import annotations
 
@@ -18,8 +14,10 @@ EXPORT_FORMATS: dict[str, Format] = {
     "csv": Format(write_csv, "the rows of results.tracks, as text", ".csv"),
     "parquet": Format(write_parquet, "the rows of results.tracks, with their types", ".parquet"),
     "coco": Format(write_coco, "COCO JSON with RLE masks; videos and track ids, too", ".json"),
-    "youtube-vis": Format(write_youtube_vis, "YouTube-VIS JSON, masks of every track", ".json", True),
+    "youtube-vis": Format(
+        write_youtube_vis, "YouTube-VIS JSON, masks of every track", ".json", masks_only=True
+    ),
     "mot": Format(write_mot, "MOTChallenge text, boxes, <video>.txt; no labels"),
     "cvat": Format(write_cvat, "CVAT for video 1.1, boxes of every track, <video>.xml"),
-    "davis": Format(write_davis, "DAVIS palette PNG, <video>/<frame_idx>.png; no labels", None, True),
+    "davis": Format(write_davis, "DAVIS palette PNG, <video>/<frame_idx>.png; no labels", masks_only=True),
 }

@@ -14,8 +14,9 @@ from pycocotools import mask as coco
 
 from trackkit.core.errors import ResultsError
 from trackkit.core.masks import rle_runs
-from trackkit.formats.base import Row, Video, VideoTruth, frame_numbers, truth_table
+from trackkit.formats.base import Video
 from trackkit.formats.json_lists import JsonLists, about_dataset
+from trackkit.formats.truth import TruthRow, VideoTruth, frame_numbers, truth_table
 from trackkit.results.jsonl_line import object_rows
 from trackkit.results.video_result import VideoResult
 
@@ -63,9 +64,6 @@ def _youtube_vis_tracks(result: VideoResult, category: dict[str, int]) -> Iterat
         yield track
 
 
-# ---- YouTube-VIS ----
-
-
 def read_youtube_vis(path: Path) -> Iterator[VideoTruth]:
     """The videos of a file.
 
@@ -96,7 +94,7 @@ def read_youtube_vis(path: Path) -> Iterator[VideoTruth]:
 
 def _instance_rows(
     entry: dict[str, Any], numbers: npt.NDArray[np.int32], size: tuple[int, int]
-) -> Iterator[Row]:
+) -> Iterator[TruthRow]:
     for number, shape in zip(numbers, entry["segmentations"], strict=True):
         if not shape:
             continue

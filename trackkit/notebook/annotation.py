@@ -17,8 +17,9 @@ from trackkit.core.arrays import Image
 from trackkit.core.errors import PromptError, ResultsError
 from trackkit.core.prompts import OFF, ON, Prompt, settle_prompts
 from trackkit.detectors.none import NoDetector
-from trackkit.results.columns import TRACK_DTYPES, concat_tables, empty_frame, objects_in
+from trackkit.results.columns import TRACK_DTYPES, concat_tables, empty_frame
 from trackkit.results.journal import Journal
+from trackkit.results.rows import objects_in
 from trackkit.results.video_result import VideoResult
 from trackkit.trackers import check_promptable, load_tracker
 from trackkit.tracking.models import Models
@@ -42,7 +43,7 @@ class Annotation:
         video: A file, or a folder of numbered images.
         config: Its classes are the labels, its tracker follows. The detector does not run.
         result: What is known already, to be corrected.
-        models: From ``trackkit.tracking.load_models``; None loads the tracker on the first run.
+        models: From ``trackkit.tracking.models.load_models``; None loads the tracker on the first run.
         device: Where to load it, ``"cpu"`` or ``"cuda:N"``.
 
     Attributes:
@@ -269,7 +270,7 @@ class Annotation:
             rows = tracks[(tracks["obj_id"] == obj_id) & (tracks["frame_idx"] < frame_idx)]
             columns = (rows[name].tolist()[-LEAD_IN_FRAMES:] for name in ("frame_idx", "label", "mask_rle"))
             led = list(zip(*columns, strict=True))
-            for idx, label, rle in {led[0], led[-1]} if led else ():
+            for idx, label, rle in dict.fromkeys((*led[:1], *led[-1:])):  # once, if they are one
                 size = self._info.height, self._info.width
                 prompts.append(Prompt(idx, obj_id, label, mask_rle=rle, mask_size=size))
         return prompts

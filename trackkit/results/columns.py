@@ -1,4 +1,4 @@
-"""DataFrames of one row per object and frame, and others like them: empty, put together, and as boxes."""
+"""The columns of the tables of results, and small operations on such tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,54 @@ from pandas.api.types import union_categoricals
 
 from trackkit.core.arrays import Boxes
 from trackkit.core.clock import STAGES
-from trackkit.core.frames import Frame, TrackedObjects
+
+TRACK_DTYPES: dict[str, str] = {
+    "video_path": "category",
+    "label": "category",
+    "frame_idx": "int32",  # 0-based, in the source video
+    "time_s": "float64",  # presentation time
+    "obj_id": "int32",  # unique in its video
+    "score": "float32",  # of the last matched detection
+    "x": "float32",  # left edge, source pixels
+    "y": "float32",  # top edge
+    "width": "float32",
+    "height": "float32",
+    "area_px": "int32",  # pixels of the mask; of the box where there is no mask
+    "detected": "bool",  # matched to a detection in this frame, not only propagated
+    "pred_iou": "float32",  # IoU that SAM 2 expects of its mask and the object; missing with other trackers
+    "mask_rle": "str",  # compressed COCO RLE counts of the full frame; missing where there is no mask
+}
+VIDEO_DTYPES: dict[str, str] = {
+    "video_path": "str",
+    "status": "str",  # ok, truncated, failed
+    "width": "Int32",
+    "height": "Int32",
+    "source_fps": "Float64",
+    "process_fps": "Float64",
+    "num_frames": "Int64",  # of the source
+    "duration_s": "Float64",
+    "frames": "Int64",  # processed
+    "objects": "Int64",  # distinct ids
+    "fps": "Float64",  # processed frames per wall second
+    **{f"seconds_{stage}": "Float64" for stage in ("load", *STAGES, "total")},
+    "peak_rss_mb": "Float64",
+    "peak_gpu_mb": "Float64",
+    "worker": "str",
+    "gpu": "str",
+    "output_video": "str",
+    "message": "str",  # why it is truncated or failed
+    "warnings": "str",
+}
+FAILURE_DTYPES: dict[str, str] = {
+    "video_path": "str",
+    "error_type": "str",
+    "message": "str",
+    "traceback": "str",
+    "attempts": "int32",
+    "worker": "str",
+    "gpu": "str",
+    "seconds": "float64",
+}
 
 
 def empty_frame(dtypes: dict[str, str]) -> pd.DataFrame:
@@ -33,74 +80,3 @@ def boxes_of_rows(rows: pd.DataFrame) -> Boxes:
     """``float32 (N, 4)``, xyxy, of rows with ``x``, ``y``, ``width`` and ``height``."""
     xywh = rows[["x", "y", "width", "height"]].to_numpy(np.float32)
     return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
-
-
-TRACK_DTYPES: dict[str, str] = {
-    "video_path": "category",
-    "label": "category",
-    "frame_idx": "int32",  # 0-based, in the source video
-    "time_s": "float64",  # presentation time
-    "obj_id": "int32",  # unique in its video
-    "score": "float32",  # of the last matched detection
-    "x": "float32",  # left edge, source pixels
-    "y": "float32",  # top edge
-    "width": "float32",
-    "height": "float32",
-    "area_px": "int32",  # pixels of the mask; of the box where there is no mask
-    "detected": "bool",  # matched to a detection in this frame, not only propagated
-    "pred_iou": "float32",  # IoU that SAM 2 expects of its mask and the object; missing with other trackers
-    "mask_rle": "str",  # compressed COCO RLE counts of the full frame; missing where there is no mask
-}
-
-VIDEO_DTYPES: dict[str, str] = {
-    "video_path": "str",
-    "status": "str",  # ok, truncated, failed
-    "width": "Int32",
-    "height": "Int32",
-    "source_fps": "Float64",
-    "process_fps": "Float64",
-    "num_frames": "Int64",  # of the source
-    "duration_s": "Float64",
-    "frames": "Int64",  # processed
-    "objects": "Int64",  # distinct ids
-    "fps": "Float64",  # processed frames per wall second
-    **{f"seconds_{stage}": "Float64" for stage in ("load", *STAGES, "total")},
-    "peak_rss_mb": "Float64",
-    "peak_gpu_mb": "Float64",
-    "worker": "str",
-    "gpu": "str",
-    "output_video": "str",
-    "message": "str",  # why it is truncated or failed
-    "warnings": "str",
-}
-
-FAILURE_DTYPES: dict[str, str] = {
-    "video_path": "str",
-    "error_type": "str",
-    "message": "str",
-    "traceback": "str",
-    "attempts": "int32",
-    "worker": "str",
-    "gpu": "str",
-    "seconds": "float64",
-}
-
-
-def objects_in(rows: pd.DataFrame, frame: Frame) -> TrackedObjects:
-    """The objects of one frame, from its rows of ``tracks``: the inverse of :meth:`TrackTable.add`.
-
-    Example:
-        >>> annotated = draw(objects_in(tracks[tracks.frame_idx == frame.idx], frame))  # doctest: +SKIP
-    """
-    has_masks = bool(rows["mask_rle"].notna().all())
-    return TrackedObjects(
-        frame=frame,
-        obj_ids=rows["obj_id"].to_numpy(np.int32),
-        xyxy=boxes_of_rows(rows),
-        scores=rows["score"].to_numpy(np.float32),
-        labels=tuple(rows["label"]),
-        detected=rows["detected"].to_numpy(np.bool_),
-        areas=rows["area_px"].to_numpy(np.int32),
-        rles=tuple(counts.encode() for counts in rows["mask_rle"]) if has_masks else None,
-        pred_ious=rows["pred_iou"].to_numpy(np.float32),
-    )

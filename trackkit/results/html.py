@@ -1,7 +1,6 @@
-"""What a notebook shows of results: frames, clips, sheets and summaries.
+"""One video as HTML: a strip of annotated frames, and what the user should know of it.
 
-Pictures are drawn on demand, from the results and the source videos. Whatever comes from a path, a prompt or
-an error is escaped before it becomes HTML.
+Whatever comes from a path, a prompt or an error is escaped before it becomes HTML.
 """
 
 from __future__ import annotations

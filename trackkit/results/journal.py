@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
+import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -18,10 +20,32 @@ from trackkit.config import TrackConfig
 from trackkit.core.errors import ConfigError, ResultsError
 from trackkit.core.tasks import TaskKey, VideoFailure, VideoTask
 from trackkit.results.jsonl import failures_path, iter_failures, iter_jsonl, numbered_lines
-from trackkit.results.jsonl_line import LAYOUTS, decode_head, decode_task, encode_failure, iter_line
+from trackkit.results.jsonl_line import (
+    LAYOUTS,
+    decode_config,
+    decode_head,
+    decode_task,
+    encode_failure,
+    iter_line,
+)
 from trackkit.results.lock import FileLock
 from trackkit.results.video_result import VideoResult, failure_of
-from trackkit.video.inputs import content_key
+from trackkit.video.fingerprint import content_key
+
+# The options of the format 1a (tests/data/results), all of which its hash covered.
+_OPTIONS_THEN = (
+    *(
+        "text_prompt",
+        "detector",
+        "tracker",
+        "detector_model",
+        "sam_type",
+        "model_path",
+        "detection_frequency",
+    ),
+    *("max_frames", "fps", "box_threshold", "text_threshold", "dtype", "batch_size", "memory", "compile"),
+    *("reanchor", "min_region", "min_pred_iou", "patience_s", "max_objects", "scene_cuts"),
+)
 
 
 class DoneVideos:
@@ -92,7 +116,9 @@ class Journal:
             raise ConfigError(msg)
         self.path, self.config, self.layout = Path(output_jsonl), config, layout
         self.notes: list[str] = []
-        self._hashes = {config.hash}  # of runs whose results are those of this one
+        # Of runs whose results are those of this one: as of now, and of before options had an identity.
+        self._hashes = {config.hash, _hash_of_all(config)}
+        self._window_note: str | None = None
         self._failures: FileIO | None = None
         try:
             with contextlib.ExitStack() as files:
@@ -105,6 +131,7 @@ class Journal:
                     self._move_aside()
                 self._repair()
                 self._done = self._read_done()
+                self.notes += [self._window_note] if self._window_note else []
                 self._results = files.enter_context(self.path.open("ab", buffering=0))
                 self._files = files.pop_all()
         except OSError as error:
@@ -213,8 +240,15 @@ class Journal:
             except ResultsError as error:
                 msg = f"{self.path}, line {number} {error}. Choose another --output-jsonl, or --no-resume"
                 raise ResultsError(msg) from None
-            self._check_run(head, number)
-            done.add(head, number)
+            try:
+                self._check_run(head, number)
+                done.add(head, number)
+            except (AttributeError, KeyError, TypeError) as error:
+                msg = (
+                    f"{self.path}, line {number}: a field is missing or wrong ({error!r}): the file was "
+                    "edited, or is of another tool. Choose another --output-jsonl, or --no-resume"
+                )
+                raise ResultsError(msg) from None
         return done
 
     def _check_run(self, head: dict[str, Any], number: int) -> None:
@@ -222,12 +256,18 @@ class Journal:
 
         The options decide, not their hash: files of other versions of trackkit have hashes of their own.
         """
+        then, now = head["config"].get("max_frames"), self.config.max_frames
+        if then is not None and then != now and min(then, now) < 2 * self.config.detection_frequency:
+            self._window_note = (
+                f"{self.path} was written with max_frames {then}, and goes on with {now}: objects may begin "
+                "later where the window is short for the interval of the detector"
+            )
         if head["config_hash"] in self._hashes:
             return
         try:
-            theirs = TrackConfig.from_dict(head["config"])
-        except ConfigError as error:
-            msg = f"{self.path}, line {number}: {error}"
+            theirs = decode_config(head)
+        except ResultsError as error:
+            msg = f"{self.path}, line {number} {error}"
             raise ResultsError(msg) from None
         if theirs.identity != self.config.identity:
             raise ResultsError(self._difference(theirs))
@@ -251,6 +291,12 @@ class Journal:
             f"Use the same options to go on{newer}, another --output-jsonl, or --no-resume to begin anew "
             "(the old file is kept)"
         )
+
+
+def _hash_of_all(config: TrackConfig) -> str:
+    """The hash of these options in files that were written before options had an identity."""
+    text = json.dumps({name: config.to_dict()[name] for name in _OPTIONS_THEN}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _blocks(pieces: Iterable[bytes], size: int = 1 << 20) -> Iterator[bytearray]:

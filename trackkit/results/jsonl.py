@@ -1,4 +1,4 @@
-"""The results file: one JSON line per video (see ``jsonl_codec``), appended when the video is done.
+"""The results file: one JSON line per video (see ``jsonl_line``), appended when the video is done.
 
 Failed videos go to ``<name>.failures.jsonl`` beside it.
 """

@@ -24,10 +24,10 @@ import orjson
 import pandas as pd
 
 from trackkit.config import TrackConfig
-from trackkit.core.errors import ResultsError
+from trackkit.core.errors import ConfigError, ResultsError
 from trackkit.core.frames import VideoInfo
 from trackkit.core.masks import rle_areas
-from trackkit.core.tasks import VideoFailure, VideoTask, task_of
+from trackkit.core.tasks import VideoFailure, VideoTask, failure_of_values, task_of
 from trackkit.results.columns import TRACK_DTYPES, empty_frame
 from trackkit.results.video_result import VideoResult
 
@@ -54,10 +54,17 @@ class ObjectRow(NamedTuple):
 SCHEMA_VERSION = 1
 LAYOUTS = ("frames", "objects")
 _RUN_FIELDS = (
-    *("process_fps", "seconds", "peak_rss_mb", "peak_gpu_mb", "worker", "gpu", "truncated", "warnings"),
+    "process_fps",
+    "seconds",
+    "peak_rss_mb",
+    "peak_gpu_mb",
+    "worker",
+    "gpu",
+    "truncated",
+    "warnings",
 )
 _HEAD_END, _RUN = b',"video_info":', b',"run":'  # cannot be inside a JSON string, where quotes are escaped
-_OPTIONS = orjson.OPT_SERIALIZE_NUMPY
+_FLAGS = orjson.OPT_SERIALIZE_NUMPY
 ROWS_AT_ONCE = 4096
 _NO_GROUP: tuple[int | None, Iterator[ObjectRow]] = (None, iter(()))
 
@@ -78,7 +85,7 @@ def iter_line(
         result: The video.
         config: The options of the run.
         layout: ``"frames"`` or ``"objects"``.
-        content_key: See :func:`trackkit.video.inputs.content_key`.
+        content_key: See :func:`trackkit.video.fingerprint.content_key`.
 
     Raises:
         ResultsError: There are rows of frames that were not processed.
@@ -108,9 +115,9 @@ def iter_line(
         },
     }
     run = {"output_video": task.output_video, **{name: getattr(result, name) for name in _RUN_FIELDS}}
-    yield orjson.dumps(head, option=_OPTIONS)[:-1]
+    yield orjson.dumps(head, option=_FLAGS)[:-1]
     yield from _frames_layout(result) if layout == "frames" else _objects_layout(result)
-    yield _RUN + orjson.dumps(run, option=_OPTIONS) + b"}\n"
+    yield _RUN + orjson.dumps(run, option=_FLAGS) + b"}\n"
 
 
 def object_rows(result: VideoResult, order: npt.NDArray[np.int64] | None = None) -> Iterator[ObjectRow]:
@@ -172,12 +179,12 @@ def _objects_layout(result: VideoResult) -> Iterator[bytes]:
             yield _item(i, {"frame_idx": row.frame_idx, "time_s": row.time_s, **row.entry})
         yield b"]}"
     processed = {"frame_idx": result.frames[0], "time_s": result.frames[1]}
-    yield b'],"processed_frames":' + orjson.dumps(processed, option=_OPTIONS)
+    yield b'],"processed_frames":' + orjson.dumps(processed, option=_FLAGS)
 
 
 def _item(number: int, value: dict[str, Any]) -> bytes:
     """Item ``number`` of a list, from 0."""
-    return (b"," if number else b"") + orjson.dumps(value, option=_OPTIONS)
+    return (b"," if number else b"") + orjson.dumps(value, option=_FLAGS)
 
 
 def decode_head(line: bytes) -> dict[str, Any]:
@@ -195,6 +202,24 @@ def decode_head(line: bytes) -> dict[str, Any]:
         msg = f"begins with {line[:60]!r}: no line of trackkit's schema version {SCHEMA_VERSION}"
         raise ResultsError(msg)
     return head
+
+
+def decode_config(head: dict[str, Any]) -> TrackConfig:
+    """The options that a line was written with, from its head.
+
+    A line of a later version may have options that this one does not know. If its hash is that of the others,
+    they are at defaults that change nothing, and are left out.
+
+    Raises:
+        ResultsError: There are no options, or one is wrong.
+    """
+    try:
+        config = TrackConfig.from_dict(head["config"])
+    except (ConfigError, KeyError) as error:
+        msg = f"has no options that can be read ({error!r}): the file was edited, or is of another tool"
+        raise ResultsError(msg) from None
+    known = config.replace(unknown=())
+    return known if config.unknown and known.hash == head.get("config_hash") else config
 
 
 def decode_task(head: dict[str, Any]) -> VideoTask:
@@ -238,13 +263,13 @@ def decode_line(line: bytes) -> tuple[VideoResult, TrackConfig]:
         raise ResultsError(msg)
     try:
         return _decode(data)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         msg = f"a field is missing or wrong ({error!r}): the file was edited, or is of another tool"
         raise ResultsError(msg) from None
 
 
 def _decode(data: dict[str, Any]) -> tuple[VideoResult, TrackConfig]:
-    config = TrackConfig.from_dict(data["config"])
+    config = decode_config(data)
     if "frames" in data:
         rows = [
             (frame["frame_idx"], frame["time_s"], entry["obj_id"], entry["label"], entry)
@@ -309,6 +334,9 @@ def encode_failure(failure: VideoFailure, config: TrackConfig) -> bytes:
     return orjson.dumps(head | asdict(failure), option=orjson.OPT_APPEND_NEWLINE)
 
 
+_FAILURE_HEAD = ("schema_version", "config_hash")
+
+
 def decode_failure(line: bytes) -> VideoFailure:
     """The inverse of :func:`encode_failure`.
 
@@ -317,8 +345,7 @@ def decode_failure(line: bytes) -> VideoFailure:
     """
     try:
         data = orjson.loads(line)
-        values = {k: v for k, v in data.items() if k not in ("schema_version", "config_hash", "task")}
-        return VideoFailure(task=task_of(data["task"]), **values)
+        return failure_of_values({k: v for k, v in data.items() if k not in _FAILURE_HEAD})
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
         msg = f"not a line of a failures file ({error!r})"
         raise ResultsError(msg) from None

@@ -15,7 +15,7 @@ from trackkit.core.arrays import Image
 from trackkit.core.errors import ResultsError
 from trackkit.core.frames import Frame, VideoInfo
 from trackkit.core.tasks import VideoTask
-from trackkit.results.columns import objects_in
+from trackkit.results.rows import objects_in
 from trackkit.video.draw import draw, fit
 from trackkit.video.reader import read_frames
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 
@@ -14,10 +14,6 @@ from trackkit.core.errors import ResultsError, VideoError
 from trackkit.results.html import picture_strip
 from trackkit.results.pictures import TrackedVideo, close_up, source_frames
 from trackkit.results.trust import PARTS
-
-_SHOWN = 10  # rows of a table in a summary
-
-# ---- review ----
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,51 +69,3 @@ def review(trust: pd.DataFrame, find: Callable[[str], TrackedVideo], n: int = 12
             wanted = sorted({row[name] for name in columns})
             thumbnails[int(str(i))] = tuple(close_up(result, row["obj_id"], frames[idx]) for idx in wanted)
     return Review(worst, tuple(thumbnails.get(i, ()) for i in range(len(worst))), tuple(notes))
-
-
-def results_html(
-    title: str,
-    prompt: str,
-    *,
-    notes: Sequence[str] = (),
-    videos: pd.DataFrame,
-    failures: pd.DataFrame,
-    trust: pd.DataFrame,
-) -> str:
-    """A run: how many, how fast, what failed and why, and the tracks that are least to be trusted.
-
-    Args:
-        title: The counts, in a line.
-        prompt: What was looked for.
-        notes: ``results.notes``.
-        videos: ``results.videos``.
-        failures: ``results.failures``.
-        trust: ``results.trust``.
-    """
-    videos = videos[videos["status"] != "failed"]
-    seconds, frames = videos["seconds_total"].sum(), videos["frames"].sum()
-    lines = [f"<b>{escape(title)}</b>", f"prompt <i>{escape(prompt)}</i>"]
-    lines += [f"note: {escape(note)}" for note in notes]
-    if seconds and frames:
-        lines.append(
-            f"{frames / seconds:.1f} frames/s a worker, {seconds:.0f} s of work on "
-            f"{videos['worker'].nunique()} workers, {frames / len(videos):.0f} frames a video"
-        )
-    if warned := int(videos["warnings"].notna().sum()):
-        lines.append(f"{warned} videos with warnings: <code>results.videos.warnings</code>")
-    parts = ["".join(f"<div>{line}</div>" for line in lines)]
-    if len(failures):
-        columns = ["video_path", "error_type", "message", "attempts"]
-        parts.append(_table_html("Failures", failures[columns], "results.failures"))
-    if len(trust):
-        worst = trust.sort_values("trust", kind="stable")
-        columns = ["video_path", "obj_id", "label", "rows", "trust", *PARTS]
-        parts.append(_table_html("Least trusted tracks", worst[columns], "results.review()", shown=5))
-    return "".join(parts)
-
-
-def _table_html(title: str, table: pd.DataFrame, whole: str, shown: int = _SHOWN) -> str:
-    more = f" ({shown} of {len(table)}, all: <code>{whole}</code>)" if len(table) > shown else ""
-    with pd.option_context("display.max_colwidth", None):
-        rows = table.head(shown).to_html(index=False, border=0, na_rep="", float_format="{:.2f}".format)
-    return f"<div style='margin-top: .6em'><b>{title}</b>{more}</div>{rows}"

@@ -1,90 +1,17 @@
-"""Columns that grow with the length of a video, kept on disk."""
+"""The rows of one video: collected frame by frame, and back to the objects of a frame."""
 
 from __future__ import annotations
 
-import mmap
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from trackkit.core.errors import StorageError
-from trackkit.core.frames import TrackedObjects
-from trackkit.results.columns import TRACK_DTYPES
-
-COLUMN_BYTES = 2**16  # of each column that stay in memory while it grows
-RESULT_BYTES = 2**23  # up to so many are read into memory in the end; beyond, the file is mapped
-
-
-class Spool:
-    """Columns of one type each, appended to piece by piece; what is more than a little lies in files.
-
-    The files are where Python puts temporary ones (``TMPDIR``) and have no name: however the process ends,
-    nothing is left of them.
-
-    Args:
-        dtypes: Type of each column by its name.
-    """
-
-    def __init__(self, dtypes: Mapping[str, npt.DTypeLike]) -> None:
-        self._dtypes = {name: np.dtype(dtype) for name, dtype in dtypes.items()}
-        self._files = {name: tempfile.SpooledTemporaryFile(COLUMN_BYTES) for name in dtypes}  # noqa: SIM115
-
-    def append(self, name: str, values: npt.ArrayLike) -> None:
-        """Append values to the column ``name``.
-
-        Raises:
-            StorageError: The disk is full.
-        """
-        with _storage():
-            self._files[name].write(np.asarray(values, self._dtypes[name]).tobytes())
-
-    def to_numpy(self) -> dict[str, npt.NDArray[Any]]:
-        """The columns, at the end; nothing can be appended any more.
-
-        They may be written to. Those of a long video are pages of a file, which the system brings into memory
-        where they are read, and takes back where it is short; one open file for all of them.
-
-        Raises:
-            StorageError: The disk is full.
-        """
-        names = sorted(self._dtypes, key=lambda name: -self._dtypes[name].itemsize)  # so that all are aligned
-        sizes = {name: self._files[name].tell() for name in names}
-        memory: bytearray | mmap.mmap
-        with _storage(), tempfile.SpooledTemporaryFile(RESULT_BYTES) as whole:
-            for name in names:
-                with self._files[name] as file:
-                    file.seek(0)
-                    shutil.copyfileobj(file, whole)
-            whole.seek(0)
-            if sum(sizes.values()) > RESULT_BYTES:
-                memory = mmap.mmap(whole.fileno(), 0, access=mmap.ACCESS_COPY)
-            else:
-                memory = bytearray(whole.read())
-        columns, start = {}, 0
-        for name in names:
-            count = sizes[name] // self._dtypes[name].itemsize
-            columns[name] = np.frombuffer(memory, self._dtypes[name], count, start if count else 0)
-            start += sizes[name]
-        return columns
-
-
-@contextmanager
-def _storage() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        msg = (
-            f"the rows of a long video cannot be kept in {tempfile.gettempdir()} ({error.strerror}): "
-            "make room there, or set TMPDIR to a folder on a larger disk"
-        )
-        raise StorageError(msg) from None
+from trackkit.core.frames import Frame, TrackedObjects
+from trackkit.results.columns import TRACK_DTYPES, boxes_of_rows
+from trackkit.results.spool import Spool
 
 
 class TrackTable:
@@ -152,3 +79,23 @@ class TrackTable:
         columns["mask_rle"] = pd.array(rles, dtype="str")
         # Without a copy: what lies on disk stays there.
         return pd.DataFrame({name: columns[name] for name in TRACK_DTYPES}, copy=False)
+
+
+def objects_in(rows: pd.DataFrame, frame: Frame) -> TrackedObjects:
+    """The objects of one frame, from its rows of ``tracks``: the inverse of :meth:`TrackTable.add`.
+
+    Example:
+        >>> annotated = draw(objects_in(tracks[tracks.frame_idx == frame.idx], frame))  # doctest: +SKIP
+    """
+    has_masks = bool(rows["mask_rle"].notna().all())
+    return TrackedObjects(
+        frame=frame,
+        obj_ids=rows["obj_id"].to_numpy(np.int32),
+        xyxy=boxes_of_rows(rows),
+        scores=rows["score"].to_numpy(np.float32),
+        labels=tuple(rows["label"]),
+        detected=rows["detected"].to_numpy(np.bool_),
+        areas=rows["area_px"].to_numpy(np.int32),
+        rles=tuple(counts.encode() for counts in rows["mask_rle"]) if has_masks else None,
+        pred_ious=rows["pred_iou"].to_numpy(np.float32),
+    )

@@ -22,7 +22,7 @@ class VideoResult:
     Attributes:
         task: What was asked for.
         info: Width, height, rate and the true number of frames read.
-        tracks: One row per visible object and processed frame, the columns of ``results.TRACK_DTYPES``.
+        tracks: One row per visible object and processed frame, columns in ``TRACK_DTYPES``.
         frames: ``(idx, time_s)`` of every processed frame, those without objects included.
         process_fps: Rate at which frames were processed.
         seconds: Wall seconds per stage: load, decode, detect, track, encode, write, total.

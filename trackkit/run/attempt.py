@@ -32,8 +32,8 @@ def attempt(
 ) -> Outcome:
     """Track one video; what goes wrong with it becomes a ``VideoFailure``.
 
-    If the GPU has not enough memory, the video is tried once more in less of it (``low_memory``), which
-    changes no result, in what is left of its time; the ``warnings`` of the result say so.
+    If the GPU runs out of memory, the video is tried once more with less of it (``low_memory``), in the time
+    that is left. This changes no result. The ``warnings`` of the result say so.
 
     Args:
         task: The video.

@@ -68,7 +68,7 @@ def start_cluster(slots: Sequence[str] = (), options: SessionOptions | None = No
     """Start workers on this machine: a ``LocalCUDACluster`` with one per GPU slot, or a ``LocalCluster``.
 
     Args:
-        slots: The GPU of each worker, from :func:`choose_gpus`; may repeat. Empty: workers on the CPU.
+        slots: The GPU of each worker, from ``choose_gpus``; may repeat. Empty: workers on the CPU.
         options: ``num_workers`` on the CPU, by default one per two cores; where to listen; TLS.
 
     Raises:

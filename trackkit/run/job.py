@@ -46,6 +46,7 @@ class Job:
     @takes(JobOptions)
     def __init__(self, videos: Videos, config: TrackConfig, **options: Any) -> None:
         how = JobOptions(**options)
+        config.check_known()
         tasks, missing = make_tasks(
             videos, output_video_dir=how.output_video_dir, skip_missing=how.skip_missing
         )

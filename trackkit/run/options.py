@@ -66,16 +66,17 @@ class SessionOptions:
     )
     host: str = option(
         LOCALHOST,
-        "address on which scheduler and workers listen that are started here",
+        "address on which the scheduler and the workers that are started here listen",
         details="Nothing listens beyond this machine unless you say so.",
     )
     dashboard_address: str = option(
         f"{LOCALHOST}:0", "host:port of the Dask dashboard; port 0 takes a free one", metavar="HOST:PORT"
     )
-    worker_timeout_s: float = option(
+    worker_timeout_s: float | None = option(
         300.0,
         "seconds to wait for the first worker of a cluster that is already there",
         above=0,
+        none="no limit",
         flag=None,
     )
     security: Security | None = option(
@@ -125,7 +126,7 @@ class JobOptions:
 
 @documented()
 @dataclass(frozen=True, kw_only=True)
-class TrackOptions(JobOptions):
+class RunOptions(JobOptions):
     """What a run writes and leaves out, and how it is shown."""
 
     on_progress: Callable[[Progress], None] | None = option(

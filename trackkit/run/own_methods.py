@@ -23,11 +23,11 @@ from trackkit.tracking.models import Methods
 
 @dataclass(frozen=True, slots=True)
 class OwnMethods:
-    """What the user registered in the session's process of all that a run needs: nothing, one or both.
+    """The detector and the tracker of a run, as far as the user registered them in the session's process.
 
     Attributes:
         names: What it is, for messages.
-        pickled: Entries by kind, in one piece: they go on sharing what both use of a notebook.
+        pickled: Entries by kind, pickled together, so that both go on sharing what they use of a notebook.
     """
 
     names: str
@@ -35,7 +35,7 @@ class OwnMethods:
 
     @classmethod
     def of(cls, config: TrackConfig) -> Self:
-        """Pickle what ``config`` names, and what no package brings.
+        """Pickle what ``config`` names and no package brings.
 
         Raises:
             ConfigError: It cannot be pickled.
@@ -57,7 +57,7 @@ class OwnMethods:
             raise ConfigError(msg) from error
 
     def methods(self, config: TrackConfig, worker: str) -> Methods:
-        """On a worker: the detector and the tracker of a run, the user's own as they were sent.
+        """The detector and the tracker of a run, on a worker. The user's own come as they were sent.
 
         Raises:
             ConfigError: The worker cannot import what they need, or does not know what was not sent.

@@ -29,6 +29,11 @@ class Runner(Protocol):
     """Runs tasks with models that are loaded already."""
 
     @property
+    def client(self) -> Client | None:
+        """The Dask client, None without Dask."""
+        ...
+
+    @property
     def dashboard(self) -> DashboardLink | None:
         """The way to the dashboard, None where there is none."""
         ...
@@ -58,6 +63,7 @@ class InProcessRunner:
     def __init__(self, config: TrackConfig, device: str, options: SessionOptions) -> None:
         self._config, self._options = config, options
         self._models = load_models(config, device)
+        self.client = None
         self.dashboard: DashboardLink | None = None
 
     def run(self, batch: Batch) -> Iterator[Outcome]:
@@ -133,7 +139,7 @@ class ClusterRunner:
                 self.client.wait_for_workers(1, timeout=options.worker_timeout_s)
             except TimeoutError:
                 address, waited_s = self.client.scheduler.address, options.worker_timeout_s
-                msg = f"no worker came to {address} within {waited_s:g} s"
+                msg = f"no worker came to {address} within {waited_s} s"
                 raise ClusterError(msg) from None
             self._load()
             self._page_note = add_page(self.client)

@@ -17,7 +17,7 @@ from distributed.client import FutureCancelledError
 from distributed.scheduler import NoValidWorkerError, NoWorkerError
 
 from trackkit.core.errors import ClusterError
-from trackkit.core.tasks import VideoFailure, VideoTask, task_of
+from trackkit.core.tasks import VideoFailure, VideoTask, failure_of_values
 from trackkit.monitor.events import LAST_WORDS_TOPIC
 from trackkit.results.video_result import Outcome, VideoResult
 from trackkit.run.batch import Batch
@@ -77,9 +77,8 @@ def _last_words(client: Client) -> Iterator[dict[str, VideoFailure]]:
     said: dict[str, VideoFailure] = {}
 
     def hear(event: tuple[float, dict[str, Any]]) -> None:
-        fields = dict(event[1]["failure"])
-        task = task_of(fields.pop("task"))
-        said[task.source] = VideoFailure(task, **fields)
+        failure = failure_of_values(event[1]["failure"])
+        said[failure.task.source] = failure
 
     client.subscribe_topic(LAST_WORDS_TOPIC, hear)
     try:

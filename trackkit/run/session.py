@@ -23,7 +23,7 @@ from trackkit.run.batch import Batch
 from trackkit.run.cluster import LOCAL_DASK_CONFIG, start_cluster
 from trackkit.run.gpus import choose_gpus
 from trackkit.run.job import Job
-from trackkit.run.options import JobOptions, SessionOptions, TrackOptions
+from trackkit.run.options import JobOptions, RunOptions, SessionOptions
 from trackkit.run.runners import ClusterRunner, InProcessRunner, Runner
 from trackkit.tracking.models import prepare_weights
 from trackkit.tracking.reporter import ProgressCallback
@@ -57,6 +57,7 @@ class Session:
     @takes(SessionOptions)
     def __init__(self, config: TrackConfig, **options: Any) -> None:
         self.config, self.options = config, SessionOptions(**options)
+        config.check_known()
         self._stack = ExitStack()
         try:
             self._runner = self._start()
@@ -95,7 +96,7 @@ class Session:
     @property
     def client(self) -> Client | None:
         """The Dask client, None where the session works in this process."""
-        return getattr(self._runner, "client", None)
+        return self._runner.client
 
     @property
     def dashboard(self) -> DashboardLink | None:
@@ -127,7 +128,7 @@ class Session:
         finally:
             announce(end=end)
 
-    @takes(TrackOptions)
+    @takes(RunOptions)
     def track(self, videos: Videos, **options: Any) -> TrackingResults:
         """Track videos and hold all their results in memory.
 
@@ -144,11 +145,11 @@ class Session:
             StorageError: It is full or gone in mid-run.
             ClusterError: The cluster was lost.
         """
-        how = TrackOptions(**options)
+        how = RunOptions(**options)
         with Job(videos, self.config, **values_of(how, JobOptions)) as job:
             return TrackingResults([*job.read_done(), *self._show(job, how)], self.config)
 
-    @takes(TrackOptions)
+    @takes(RunOptions)
     def iter_results(self, videos: Videos, **options: Any) -> Iterator[Outcome]:
         """As :meth:`track`, but yields each outcome when it is there and keeps none: for long lists.
 
@@ -158,7 +159,7 @@ class Session:
             videos: As for :meth:`track`.
             **options: As for :meth:`track`.
         """
-        how = TrackOptions(**options)
+        how = RunOptions(**options)
         with Job(videos, self.config, **values_of(how, JobOptions)) as job:
             yield from self._show(job, how)
 
@@ -178,7 +179,7 @@ class Session:
         workers = 1 if self.client is None else len(self.client.nthreads())
         return Preview(chain(missing, looks), self.config, workers)
 
-    def _show(self, job: Job, how: TrackOptions) -> Iterator[Outcome]:
+    def _show(self, job: Job, how: RunOptions) -> Iterator[Outcome]:
         display = open_display(RunState(**job.counts), how.progress)
         if display is None:
             yield from self.run(job, how.on_progress)
@@ -213,10 +214,11 @@ def _device_here(options: SessionOptions) -> str:
     return options.device if options.device is not None and ":" in options.device else "cuda:0"
 
 
-def _config_of(text_prompt: str, preset: str | None, options: dict[str, Any]) -> TrackConfig:
-    if preset is None:
-        return TrackConfig(text_prompt, **options)
-    return TrackConfig.from_preset(preset, text_prompt, **options)
+def _check_names(function: str, given: Mapping[str, Any], *classes: type) -> None:
+    names = [name for cls in classes for name in options_of(cls)]
+    if wrong := sorted(given.keys() - set(names)):
+        msg = f"{function}() has no option {', '.join(wrong)}: it has {', '.join(names)}"
+        raise TypeError(msg)
 
 
 def preview(
@@ -242,7 +244,8 @@ def preview(
     Example:
         >>> preview("clips/*.mp4", "car", preset="color")  # doctest: +SKIP
     """
-    config = _config_of(text_prompt, preset, options)
+    _check_names("preview", options, TrackConfig)
+    config = TrackConfig.from_preset(preset, text_prompt, **options)
     names = find_videos(videos)
     if session is None:
         session = {"num_workers": 0} if len(names) <= FEW_VIDEOS else {}
@@ -250,7 +253,7 @@ def preview(
         return running.preview(names, frames=frames)
 
 
-@also_takes(TrackOptions)
+@also_takes(RunOptions)
 def track(
     videos: Videos,
     text_prompt: str,
@@ -271,8 +274,9 @@ def track(
     Example:
         >>> track("clips/*.mp4", "red. yellow.", preset="color").tracks  # doctest: +SKIP
     """
-    how = TrackOptions(**{name: options.pop(name) for name in options_of(TrackOptions) if name in options})
-    config = _config_of(text_prompt, preset, options)
+    _check_names("track", options, RunOptions, TrackConfig)
+    how = RunOptions(**{name: options.pop(name) for name in options_of(RunOptions) if name in options})
+    config = TrackConfig.from_preset(preset, text_prompt, **options)
     # The job first: what is wrong with the list shows before models load.
     with (
         Job(videos, config, **values_of(how, JobOptions)) as job,

@@ -74,9 +74,7 @@ class ModelHost(WorkerPlugin):
         try:
             methods = self.own_methods.methods(self.config, worker)
             models = load_models(self.config, self.device or _own_device(), methods)
-            from trackkit.monitor.thumbnails import (
-                Thumbnails,  # takes a second, here and not in the first video
-            )
+            from trackkit.monitor.thumbnails import Thumbnails  # slow: here, and not in a video
 
             self._models.set_result((models, Thumbnails()))
         except BaseException as error:  # noqa: BLE001 - handed on to whoever calls get()
@@ -98,7 +96,7 @@ class WorkOrder:
         run_id: Names the run in what is said of its progress.
         work: What is done to the video.
         timeout_s: What a video may take, seconds; None for no limit.
-        grace_s: A video that is not back so many seconds after that costs its process.
+        grace_s: The process of a video ends if the video is not back so many seconds after its time.
     """
 
     host: str
@@ -140,7 +138,8 @@ def run_task(task: VideoTask, order: WorkOrder) -> Outcome:
             f"{seconds:.0f} s, as --timeout-per-video is {order.timeout_s:g} s. "
             "The traceback says where it hung"
         )
-        say(VideoFailure(task, VideoTimeout.__name__, message, stack, 1, name, gpu, seconds))
+        failure = VideoFailure(task, VideoTimeout.__name__, message, traceback=stack)
+        say(dataclasses.replace(failure, worker=name, gpu=gpu, seconds=seconds))
 
     guard: AbstractContextManager[None] = nullcontext()
     if order.timeout_s is not None:

@@ -11,7 +11,6 @@ from trackkit.core.registry import Entry
 from trackkit.detectors import DETECTORS, Detector
 from trackkit.trackers import TRACKERS, TrackerModel
 from trackkit.weights.hub import FetchProgress
-from trackkit.weights.releases import SAM2_RELEASES, sam2_release
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +46,13 @@ def load_models(config: TrackConfig, device: str, methods: Methods | None = None
     Args:
         config: What to load, and with which options.
         device: Where to.
-        methods: What to load in place of what this process knows by the names in ``config``.
+        methods: Load these; None looks them up by the names in ``config``.
 
     Raises:
         CheckpointError: Weights are missing or wrong, or there is not enough memory for them.
         ConfigError: A name is unknown, or the detector does not understand the prompt.
     """
+    config.check_known()
     started = perf_counter()
     methods = methods or methods_of(config)
     try:
@@ -84,28 +84,3 @@ def prepare_weights(config: TrackConfig, progress: FetchProgress | None = None) 
     for method in (methods.tracker, methods.detector):
         if method.prepare is not None:
             method.prepare(config, progress)
-
-
-SLOW_SECONDS_PER_FRAME = 1.0
-
-
-def cpu_speed_warning(config: TrackConfig, seconds_per_frame: float) -> str | None:
-    """What to say where SAM 2 turns out slow on a CPU; None where it is quick enough or not used.
-
-    Args:
-        config: What runs.
-        seconds_per_frame: Measured on the first frames.
-    """
-    if config.tracker != "sam2" or seconds_per_frame < SLOW_SECONDS_PER_FRAME:
-        return None
-    release = sam2_release(config.sam_type)
-    version = release.name.partition("_hiera_")[0]
-    family = [other for other in SAM2_RELEASES.values() if other.name.startswith(f"{version}_hiera_")]
-    smallest = min(family, key=lambda other: other.parameters)
-    smaller = f"--sam-type {smallest.name} has {smallest.megabytes / release.megabytes:.0%} of its weights, "
-    return (
-        f"{release.name} takes {seconds_per_frame:.1f} s a frame on this CPU, "
-        f"{seconds_per_frame / 3.6:.1f} hours for 1000 frames: "
-        f"{smaller if release.parameters > 2 * smallest.parameters else ''}"
-        "--fps takes fewer frames, and --preset color needs no SAM 2"
-    )

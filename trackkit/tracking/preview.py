@@ -19,7 +19,7 @@ from trackkit.core.clock import StageClock
 from trackkit.core.errors import VideoDecodeError, VideoTimeout
 from trackkit.core.frames import Detections, Frame, TrackedObjects
 from trackkit.core.tasks import VideoFailure, VideoTask
-from trackkit.detectors import Detector
+from trackkit.detectors import AdjustableDetector, Detector
 from trackkit.results.columns import TRACK_DTYPES, empty_frame
 from trackkit.results.html import data_url
 from trackkit.results.video_result import VideoResult, failure_row
@@ -224,8 +224,7 @@ class Preview:
 
 def _sensitive(detector: Detector) -> Detector:
     """The detector with the lowest threshold that is shown, where it can change it."""
-    at_threshold = getattr(detector, "at_threshold", None)
-    return detector if at_threshold is None else at_threshold(LOWEST_SCORE)
+    return detector.at_threshold(LOWEST_SCORE) if isinstance(detector, AdjustableDetector) else detector
 
 
 def evenly_spread(num_frames: int, frames: int) -> list[int]:

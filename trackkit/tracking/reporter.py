@@ -9,7 +9,7 @@ from trackkit.config import TrackConfig
 from trackkit.core.clock import StageClock
 from trackkit.core.frames import TrackedObjects
 from trackkit.core.tasks import Progress, VideoTask
-from trackkit.tracking.models import cpu_speed_warning
+from trackkit.weights.releases import SAM2_RELEASES, sam2_release
 
 ProgressCallback = Callable[[Progress], None]
 
@@ -81,3 +81,28 @@ def peak_gpu_mb(device: str) -> float | None:
     import torch
 
     return torch.cuda.max_memory_allocated(device) / 2**20
+
+
+SLOW_SECONDS_PER_FRAME = 1.0
+
+
+def cpu_speed_warning(config: TrackConfig, seconds_per_frame: float) -> str | None:
+    """What to say where SAM 2 turns out slow on a CPU; None where it is quick enough or not used.
+
+    Args:
+        config: What runs.
+        seconds_per_frame: Measured on the first frames.
+    """
+    if config.tracker != "sam2" or seconds_per_frame < SLOW_SECONDS_PER_FRAME:
+        return None
+    release = sam2_release(config.sam_type)
+    version = release.name.partition("_hiera_")[0]
+    family = [other for other in SAM2_RELEASES.values() if other.name.startswith(f"{version}_hiera_")]
+    smallest = min(family, key=lambda other: other.parameters)
+    smaller = f"--sam-type {smallest.name} has {smallest.megabytes / release.megabytes:.0%} of its weights, "
+    return (
+        f"{release.name} takes {seconds_per_frame:.1f} s a frame on this CPU, "
+        f"{seconds_per_frame / 3.6:.1f} hours for 1000 frames: "
+        f"{smaller if release.parameters > 2 * smallest.parameters else ''}"
+        "--fps takes fewer frames, and --preset color needs no SAM 2"
+    )

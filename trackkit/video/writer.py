@@ -6,7 +6,6 @@ import contextlib
 import errno
 import logging
 import math
-import secrets
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +20,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from trackkit.core.arrays import Image
 from trackkit.core.errors import StorageError, VideoWriteError
+from trackkit.core.files import part_path
 
 # H.264 encoders that need no device, best first, with their options. Another than the first is logged.
 ENCODERS: dict[str, dict[str, str]] = {"libx264": {"preset": "veryfast", "crf": "23"}, "libopenh264": {}}
@@ -82,7 +82,7 @@ class VideoWriter:
         if self.path.is_dir():
             msg = f"{path}: is a folder; expected the name of a file"
             raise VideoWriteError(msg)
-        self._part = self.path.with_name(f".trackkit-{secrets.token_hex(6)}.part")
+        self._part = part_path(self.path)
         try:
             self._container = av.open(  # "file:" keeps FFmpeg from taking the path for an address
                 f"file:{self._part}", "w", format="mp4", options={"movflags": "+faststart"}

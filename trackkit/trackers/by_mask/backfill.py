@@ -21,8 +21,8 @@ def fill_backwards(
 
     Args:
         segmenter: Gives an engine that lives through these frames in reverse, and is thrown away.
-        born: The objects and the prompts that they were born from; of those that are the same the first
-            one stays.
+        born: The objects and the prompts that they were born from. Of several that are the same thing, the
+            first stays.
         held: The frame of birth.
         frames: Those before it, newest first; rows are added to them.
     """

@@ -40,8 +40,8 @@ class Candidate:
         label: Its class.
         score: 0 to 1.
         xyxy: ``float32 (4,)``, inside of the frame.
-        mask: ``bool (H, W)``; None where the detector gives boxes only, and
-        outline: the same run-length encoded.
+        mask: ``bool (H, W)``; None if the detector gives boxes only.
+        outline: The mask, run-length encoded; None without one.
     """
 
     label: str
@@ -164,7 +164,7 @@ def assign(iou: Matrix, allowed: Flags, min_iou: float = MATCH_IOU) -> list[tupl
 
 
 def slipped_from(held: HeldFrame, seen: Container[Track]) -> dict[Track, Outline]:
-    """Objects whose masks lie on others, which were detected while they were not; and where they last were.
+    """Objects that were not detected, with masks on objects that were; and where they were last detected.
 
     Args:
         held: The frame with what can be seen in it.

@@ -20,8 +20,8 @@ class Segmenter:
         make_engine: Makes the engine of the video, and others that go backwards.
         clock: Books the encoding of masks.
         batch_size: Frames that are encoded at once.
-        min_pred_iou: Masks with a lower predicted IoU are not seen, but in a frame in which the user prompts
-            their objects.
+        min_pred_iou: A mask with a lower predicted IoU is not seen, unless the user prompts its object in
+            that frame.
 
     Attributes:
         engine: That of the video.

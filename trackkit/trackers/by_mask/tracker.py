@@ -48,9 +48,9 @@ class MaskTracker:
       where it has *slipped*: it was not detected, its mask lies on another object that was, and the detection
       is near where it was detected last. What it remembers beside its prompts is dropped then, and so are
       its rows on the other object, as far as they are held. Where it was out of sight, it is filled in.
-    - **Births**: a detection without an object is segmented; if that is no known object it is one from here
-      on, and backwards to the frame after the detector's last run, or to the scene cut, as long as it can be
-      seen and becomes no other object.
+    - **Births**: a detection without an object is segmented. If the mask is no known object, a new one
+      begins here. It is followed backwards to the frame after the detector's last run, or to the scene cut,
+      as long as it is seen and becomes no other object.
     - **Ghosts** were detected once, and never again in ``GHOST_RUNS`` more runs of the detector while they
       were visible (a detection of another class with the same mask counts for them). They end, and those of
       their rows that are still held disappear.
@@ -113,19 +113,19 @@ class MaskTracker:
         """See :class:`trackkit.trackers.Tracker`."""
         if self._config.scene_cuts:
             for item, is_cut in self._cuts.push((frame, detections), frame.image):
-                self._step(*item, is_cut)
+                self._step(*item, is_cut=is_cut)
         else:
-            self._step(frame, detections, False)
+            self._step(frame, detections, is_cut=False)
         undecided = self._objects.undecided(self._window.newest_no) | self._twins.suspects
         return self._window.release(undecided, room=self._config.max_frames - len(self._cuts))
 
     def finish(self) -> list[TrackedObjects]:
         """See :class:`trackkit.trackers.Tracker`."""
         for item, is_cut in self._cuts.flush():
-            self._step(*item, is_cut)
+            self._step(*item, is_cut=is_cut)
         return self._window.release(set(), room=0)
 
-    def _step(self, frame: Frame, detections: Detections | None, is_cut: bool) -> None:
+    def _step(self, frame: Frame, detections: Detections | None, *, is_cut: bool) -> None:
         """Everything that happens in one frame."""
         held = self._window.hold(frame)
         if is_cut:

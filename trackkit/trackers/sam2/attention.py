@@ -19,9 +19,8 @@ def memory_attention(
 ) -> Tensor:
     """``MemoryAttention.forward`` of the package, for one frame and ``B`` objects of different age.
 
-    Two things differ: keys can be masked, and what all objects share (the frame, the first layer's
-        self-attention) is
-    computed once.
+    Two things differ: keys can be masked, and what all objects share (the frame,
+    the first layer's self-attention) is computed once.
 
     Args:
         module: A ``sam2.modeling.memory_attention.MemoryAttention`` of official shape.

@@ -70,9 +70,8 @@ def build_sam2_model(
 def settle_rotary_positions(model: SAM2Base) -> None:
     """Give every rotary attention the positions of the model's image size, on the model's device.
 
-    They are plain attributes, not buffers: ``model.to()`` does not move them, and the package recomputes them
-        within
-    ``forward`` where the size is another, which torch.compile cannot trace well.
+    They are plain attributes, not buffers: ``model.to()`` does not move them, and the package
+    recomputes them within ``forward`` if the size is another, which torch.compile cannot trace well.
     """
     side = model.image_size // model.backbone_stride
     for layer in model.memory_attention.layers:

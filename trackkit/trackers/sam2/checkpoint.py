@@ -89,6 +89,4 @@ def load_sam2(sam_type: str, model_path: str | None = None, device: str = "cpu")
         ConfigError: ``sam_type`` is unknown.
         CheckpointError: The file is missing, cut, or not of that architecture.
     """
-    from trackkit.trackers.sam2.checkpoint import load_release
-
     return load_release(sam2_release(sam_type), find_sam2(sam_type, model_path), device)

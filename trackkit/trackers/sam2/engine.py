@@ -21,26 +21,15 @@ import torch
 from torch import Tensor
 
 from trackkit.core.arrays import Image
-from trackkit.trackers.by_mask.prompts import BoxPrompt, EnginePrompt, MaskPrompt, PointPrompt, check_prompts
+from trackkit.trackers.by_mask.prompts import EnginePrompt, MaskPrompt, PointPrompt, check_prompts
 from trackkit.trackers.by_mask.propagation import Propagation
 from trackkit.trackers.by_mask.regions import keep_large_regions
-from trackkit.trackers.sam2.build import SAM2Base, build_sam2_model
+from trackkit.trackers.sam2.build import SAM2Base
 from trackkit.trackers.sam2.decoding import Answer, decode_prompts, refine
 from trackkit.trackers.sam2.memory import MemoryBank, ObjectMemory, Observation, Recall, StockSelector
 from trackkit.trackers.sam2.preprocess import Resizer, preprocess
 from trackkit.trackers.sam2.samurai import SamuraiSelector
 from trackkit.trackers.sam2.stages import FrameFeatures, Sam2Stages
-
-__all__ = [
-    "BoxPrompt",
-    "FrameFeatures",
-    "MaskPrompt",
-    "PointPrompt",
-    "Propagation",
-    "Sam2Engine",
-    "Sam2Stages",
-    "build_sam2_model",
-]
 
 Attention: TypeAlias = Literal["auto", "cohort", "padded"]
 Memory: TypeAlias = Literal["stock", "samurai"]

@@ -1,4 +1,4 @@
-"""The SAM 2 model as the engine uses it: built from the package's own configs, cut into four batched stages.
+"""The SAM 2 model as the engine uses it: cut into four batched stages.
 
 The stock ``sam2`` package (no fork) holds the weights and the layers. Its video predictor runs object by
 object; here every stage takes all objects of a frame in one batch, whatever their age:
@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from trackkit.core.errors import ConfigError
 from trackkit.trackers.sam2.attention import memory_attention
 from trackkit.trackers.sam2.build import SAM2Base, settle_rotary_positions
+
+_OCCLUDED = -1024.0  # sam2_base.NO_OBJ_SCORE
 
 
 class FrameFeatures(NamedTuple):
@@ -95,7 +97,7 @@ class Sam2Stages:
         if self.dtype is not None:
             map_pos = map_pos.to(self.dtype)  # the package rounds it to the type of the maps
         #: ``float32 (num_maskmem, HW, C_mem)``: position of a map in space and time; the last is for
-        # conditioning.
+        #: conditioning.
         self.map_positions = map_pos + m.maskmem_tpos_enc.reshape(-1, 1, m.mem_dim)
         # Tracking gives the decoder no prompt: the encoding of "nothing" is always the same.
         nowhere = torch.zeros(1, 1, 2, device=self.device)
@@ -225,9 +227,6 @@ class Sam2Stages:
         flat = top.flatten(2).permute(2, 0, 1)
         memory: Tensor = self._remember([flat], [(self.side,) * 2], full, scores, prompted)[0]
         return memory
-
-
-_OCCLUDED = -1024.0  # sam2_base.NO_OBJ_SCORE
 
 
 def _check_supported(model: SAM2Base) -> None:

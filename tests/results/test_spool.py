@@ -12,9 +12,10 @@ from samples import CONFIG, sample_objects, sample_result
 from small_disk import small_disk
 
 from trackkit.core.errors import StorageError
-from trackkit.results import rows as spool
+from trackkit.results import spool
 from trackkit.results.columns import TRACK_DTYPES
-from trackkit.results.rows import Spool, TrackTable
+from trackkit.results.rows import TrackTable
+from trackkit.results.spool import Spool
 
 
 @pytest.fixture
