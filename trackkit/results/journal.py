@@ -260,7 +260,7 @@ class Journal:
         if then is not None and then != now and min(then, now) < 2 * self.config.detection_frequency:
             self._window_note = (
                 f"{self.path} was written with max_frames {then}, and goes on with {now}: objects may begin "
-                "later where the window is short for the interval of the detector"
+                "later if the window is short for the interval of the detector"
             )
         if head["config_hash"] in self._hashes:
             return
