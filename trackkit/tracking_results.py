@@ -18,7 +18,7 @@ from trackkit.formats.supervision import to_detections
 from trackkit.results.columns import FAILURE_DTYPES, TRACK_DTYPES, VIDEO_DTYPES, concat_tables
 from trackkit.results.jsonl import iter_failures, iter_jsonl
 from trackkit.results.trust import EVENT_DTYPES, TRUST_DTYPES, track_events, track_trust
-from trackkit.results.video_result import VideoResult, failure_of, failure_row, video_row
+from trackkit.results.video_result import Outcome, VideoResult, failure_of, failure_row, video_row
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -48,7 +48,7 @@ class TrackingResults:
             trackkit does not know.
     """
 
-    def __init__(self, outcomes: Iterable[VideoResult | VideoFailure], config: TrackConfig) -> None:
+    def __init__(self, outcomes: Iterable[Outcome], config: TrackConfig) -> None:
         self.config = config
         self.outcomes = tuple(outcomes)
 
@@ -105,7 +105,7 @@ class TrackingResults:
             lambda task: task.source == os.path.abspath(name),  # noqa: PTH100 - as make_task does
             lambda task: name in (Path(task.video_path).name, Path(task.video_path).stem),
         )
-        found: list[VideoResult | VideoFailure] = []
+        found: list[Outcome] = []
         for means in meanings:  # the first that fits any video decides
             found = found or [outcome for outcome in self.outcomes if means(outcome.task)]
         if len(found) == 1 and isinstance(found[0], VideoResult):
@@ -269,12 +269,13 @@ def read_jsonl(path: str | os.PathLike[str]) -> TrackingResults:
         ResultsError: The file is missing, empty, cut, or mixes runs with different options.
     """
     path = Path(path)
-    outcomes: dict[str, VideoResult | VideoFailure] = {}
+    outcomes: dict[str, Outcome] = {}
     config: TrackConfig | None = None
     for failure, _ in iter_failures(path):
         outcomes[failure.task.source] = failure
     for result, line_config in iter_jsonl(path):
-        if config is not None and line_config.identity != config.identity:
+        # Equal ones, as a rule: that is quicker to see than their identity.
+        if config is not None and line_config != config and line_config.identity != config.identity:
             msg = f"{path} holds runs with different options: read them one by one with iter_jsonl"
             raise ResultsError(msg)
         outcomes[result.task.source] = result

@@ -13,7 +13,7 @@ import os
 import textwrap
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import (
     Any,
@@ -162,9 +162,8 @@ def options_of(cls: type) -> Mapping[str, Option]:
         if "option" in each.metadata:
             known: Option = each.metadata["option"]
             kind, many, choices = _kind_of(hints[each.name])
-            facts = {f.name: getattr(known, f.name) for f in fields(Option)}
-            facts |= {"name": each.name, "kind": kind, "many": many, "choices": known.choices or choices}
-            found[each.name] = Option(**facts)
+            choices = known.choices or choices
+            found[each.name] = replace(known, name=each.name, kind=kind, many=many, choices=choices)
     return _KNOWN.setdefault(cls, types.MappingProxyType(found))
 
 
@@ -223,6 +222,18 @@ def _sentence(known: Option) -> str:
     return f"{text} ({'; '.join(facts)}).{f' {known.details}' if known.details else ''}"
 
 
+def refuse_unknown(function: str, given: Mapping[str, Any], *classes: type) -> None:
+    """Refuse keyword arguments that are options of none of these classes.
+
+    Raises:
+        TypeError: There are some; the message names them, and the options that there are.
+    """
+    names = [name for cls in classes for name in options_of(cls)]
+    if wrong := sorted(given.keys() - set(names)):
+        msg = f"{function}() has no option {', '.join(wrong)}: it has {', '.join(names)}"
+        raise TypeError(msg)
+
+
 class _Taking(Protocol[P]):
     @overload
     def __call__(
@@ -244,12 +255,11 @@ def takes(options: Callable[P, Any]) -> _Taking[P]:
     def decorate(function: Any) -> Any:
         @functools.wraps(function)
         def checked(*args: Any, **given: Any) -> Any:
-            if wrong := sorted(given.keys() - signature.parameters.keys()):
-                msg = f"{function.__qualname__}() has no option {', '.join(wrong)}: it has {', '.join(known)}"
-                raise TypeError(msg)
+            rest = {name: value for name, value in given.items() if name not in own}
+            refuse_unknown(function.__qualname__, rest, cls)
             return function(*args, **given)
 
-        known = options_of(cls)
+        own = inspect.signature(function).parameters.keys()
         signature = _signature_with(function, cls)
         checked.__signature__ = signature  # type: ignore[attr-defined]
         return documented(cls)(checked) if function.__doc__ else checked

@@ -31,7 +31,7 @@ from trackkit.formats.writers import EXPORT_FORMATS
 from trackkit.results.columns import VIDEO_DTYPES
 from trackkit.results.jsonl import decode_lines, iter_failures, numbered_lines
 from trackkit.results.jsonl_line import decode_config, decode_head, decode_line
-from trackkit.results.video_result import VideoResult, video_row
+from trackkit.results.video_result import Outcome, VideoResult, video_row
 from trackkit.video.names import dataset_names
 from trackkit.video.reader import VideoReader
 
@@ -79,9 +79,7 @@ class ExportSource:
     read: Callable[[], Iterator[tuple[VideoResult, TrackConfig]]]
 
     @classmethod
-    def from_outcomes(
-        cls, outcomes: Iterable[VideoResult | VideoFailure], config: TrackConfig
-    ) -> ExportSource:
+    def from_outcomes(cls, outcomes: Iterable[Outcome], config: TrackConfig) -> ExportSource:
         """Results that are in memory."""
         outcomes = tuple(outcomes)
         found = [outcome for outcome in outcomes if isinstance(outcome, VideoResult)]

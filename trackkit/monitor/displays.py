@@ -16,7 +16,7 @@ from rich.text import Text
 from trackkit.core.tasks import Progress, VideoFailure
 from trackkit.monitor.html import run_html, short, thumbnails_html
 from trackkit.monitor.run_state import RunState
-from trackkit.results.video_result import VideoResult, video_row
+from trackkit.results.video_result import Outcome, video_row
 
 if TYPE_CHECKING:
     from trackkit.monitor.thumbnails import Thumbnails
@@ -37,7 +37,7 @@ class RunDisplay(Protocol):
         """Take what a worker says of its running video; may be called from any thread."""
         ...
 
-    def finish(self, outcome: VideoResult | VideoFailure) -> None:
+    def finish(self, outcome: Outcome) -> None:
         """Take a video that is done."""
         ...
 
@@ -99,12 +99,12 @@ class TerminalDisplay:
         note = f"{progress.objects} objects  {worker.rate:.0f} frames/s  [dim]{worker.name}"
         self._bars.update(bar, completed=progress.frames, total=progress.total or None, note=note)
 
-    def finish(self, outcome: VideoResult | VideoFailure) -> None:
+    def finish(self, outcome: Outcome) -> None:
         """Count a video that is done, and say what is worth saying."""
         with self._lock:
             self._finish(outcome)
 
-    def _finish(self, outcome: VideoResult | VideoFailure) -> None:
+    def _finish(self, outcome: Outcome) -> None:
         row = video_row(outcome)
         self._run.finish(row)
         path = row["video_path"]
@@ -166,7 +166,7 @@ class NotebookDisplay:
             self._run.report(progress)
             self._show_now_and_then()
 
-    def finish(self, outcome: VideoResult | VideoFailure) -> None:
+    def finish(self, outcome: Outcome) -> None:
         """Take a video that is done."""
         with self._lock:
             self._run.finish(video_row(outcome))

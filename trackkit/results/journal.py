@@ -29,22 +29,32 @@ from trackkit.results.jsonl_line import (
     iter_line,
 )
 from trackkit.results.lock import FileLock
-from trackkit.results.video_result import VideoResult, failure_of
+from trackkit.results.video_result import Outcome, VideoResult, failure_of
 from trackkit.video.fingerprint import content_key
 
 # The options of the format 1a (tests/data/results), all of which its hash covered.
 _OPTIONS_THEN = (
-    *(
-        "text_prompt",
-        "detector",
-        "tracker",
-        "detector_model",
-        "sam_type",
-        "model_path",
-        "detection_frequency",
-    ),
-    *("max_frames", "fps", "box_threshold", "text_threshold", "dtype", "batch_size", "memory", "compile"),
-    *("reanchor", "min_region", "min_pred_iou", "patience_s", "max_objects", "scene_cuts"),
+    "text_prompt",
+    "detector",
+    "tracker",
+    "detector_model",
+    "sam_type",
+    "model_path",
+    "detection_frequency",
+    "max_frames",
+    "fps",
+    "box_threshold",
+    "text_threshold",
+    "dtype",
+    "batch_size",
+    "memory",
+    "compile",
+    "reanchor",
+    "min_region",
+    "min_pred_iou",
+    "patience_s",
+    "max_objects",
+    "scene_cuts",
 )
 
 
@@ -170,7 +180,7 @@ class Journal:
         found = {f.task.key: f for f, of_run in iter_failures(self.path) if of_run in self._hashes}
         return {key: failure for key, failure in found.items() if key not in self._done.lines}
 
-    def write(self, outcome: VideoResult | VideoFailure) -> None:
+    def write(self, outcome: Outcome) -> None:
         """Append one outcome and see it to the disk. A truncated video is a result and a failure.
 
         Raises:
@@ -295,7 +305,8 @@ class Journal:
 
 def _hash_of_all(config: TrackConfig) -> str:
     """The hash of these options in files that were written before options had an identity."""
-    text = json.dumps({name: config.to_dict()[name] for name in _OPTIONS_THEN}, sort_keys=True)
+    values = config.to_dict()
+    text = json.dumps({name: values[name] for name in _OPTIONS_THEN}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

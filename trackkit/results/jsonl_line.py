@@ -218,8 +218,10 @@ def decode_config(head: dict[str, Any]) -> TrackConfig:
     except (ConfigError, KeyError) as error:
         msg = f"has no options that can be read ({error!r}): the file was edited, or is of another tool"
         raise ResultsError(msg) from None
+    if not config.unknown:
+        return config
     known = config.replace(unknown=())
-    return known if config.unknown and known.hash == head.get("config_hash") else config
+    return known if known.hash == head.get("config_hash") else config
 
 
 def decode_task(head: dict[str, Any]) -> VideoTask:

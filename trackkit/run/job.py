@@ -14,7 +14,7 @@ from trackkit.core.files import remove_abandoned
 from trackkit.core.options import documented, takes
 from trackkit.core.tasks import VideoFailure, VideoTask
 from trackkit.results.journal import Journal
-from trackkit.results.video_result import VideoResult
+from trackkit.results.video_result import Outcome
 from trackkit.run.options import JobOptions, PromptsByVideo
 from trackkit.tracking.track_video import with_prompts
 from trackkit.video.inputs import Videos, make_tasks
@@ -89,7 +89,7 @@ class Job:
             "skipped": len(self.done) + len(self.failed),
         }
 
-    def record(self, outcome: VideoResult | VideoFailure) -> None:
+    def record(self, outcome: Outcome) -> None:
         """Write an outcome to ``output_jsonl``, or to the failures file beside it.
 
         Raises:
@@ -98,7 +98,7 @@ class Job:
         if self._journal is not None:
             self._journal.write(outcome)
 
-    def read_done(self) -> Iterator[VideoResult | VideoFailure]:
+    def read_done(self) -> Iterator[Outcome]:
         """The results of the videos that were done before, and the failures that are not tried again."""
         yield from self.failed
         if self._journal is not None:

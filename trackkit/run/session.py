@@ -13,7 +13,14 @@ from distributed import Client
 
 from trackkit.config import TrackConfig
 from trackkit.core.errors import ConfigError
-from trackkit.core.options import also_takes, documented, options_of, takes, values_of
+from trackkit.core.options import (
+    also_takes,
+    documented,
+    options_of,
+    refuse_unknown,
+    takes,
+    values_of,
+)
 from trackkit.core.tasks import Progress
 from trackkit.monitor.dashboard import DashboardLink
 from trackkit.monitor.displays import open_display
@@ -214,13 +221,6 @@ def _device_here(options: SessionOptions) -> str:
     return options.device if options.device is not None and ":" in options.device else "cuda:0"
 
 
-def _check_names(function: str, given: Mapping[str, Any], *classes: type) -> None:
-    names = [name for cls in classes for name in options_of(cls)]
-    if wrong := sorted(given.keys() - set(names)):
-        msg = f"{function}() has no option {', '.join(wrong)}: it has {', '.join(names)}"
-        raise TypeError(msg)
-
-
 def preview(
     videos: Videos,
     text_prompt: str,
@@ -244,7 +244,7 @@ def preview(
     Example:
         >>> preview("clips/*.mp4", "car", preset="color")  # doctest: +SKIP
     """
-    _check_names("preview", options, TrackConfig)
+    refuse_unknown("preview", options, TrackConfig)
     config = TrackConfig.from_preset(preset, text_prompt, **options)
     names = find_videos(videos)
     if session is None:
@@ -274,7 +274,7 @@ def track(
     Example:
         >>> track("clips/*.mp4", "red. yellow.", preset="color").tracks  # doctest: +SKIP
     """
-    _check_names("track", options, RunOptions, TrackConfig)
+    refuse_unknown("track", options, RunOptions, TrackConfig)
     how = RunOptions(**{name: options.pop(name) for name in options_of(RunOptions) if name in options})
     config = TrackConfig.from_preset(preset, text_prompt, **options)
     # The job first: what is wrong with the list shows before models load.

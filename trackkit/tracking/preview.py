@@ -22,7 +22,7 @@ from trackkit.core.tasks import VideoFailure, VideoTask
 from trackkit.detectors import AdjustableDetector, Detector
 from trackkit.results.columns import TRACK_DTYPES, empty_frame
 from trackkit.results.html import data_url
-from trackkit.results.video_result import VideoResult, failure_row
+from trackkit.results.video_result import Outcome, VideoResult, failure_row
 from trackkit.tracking.models import Models
 from trackkit.tracking.reporter import ProgressCallback
 from trackkit.tracking.track_video import follow
@@ -148,9 +148,7 @@ class Preview:
         failures: Videos that could not be looked at, with the reason.
     """
 
-    def __init__(
-        self, outcomes: Iterable[VideoResult | VideoFailure], config: TrackConfig, workers: int
-    ) -> None:
+    def __init__(self, outcomes: Iterable[Outcome], config: TrackConfig, workers: int) -> None:
         self.config, self.workers = config, workers
         self._rows: list[tuple[str, Sequence[Image]]] = []
         tables, videos, failures = [pd.DataFrame(columns=list(_COLUMNS)).astype(_COLUMNS)], [], []
