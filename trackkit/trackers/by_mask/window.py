@@ -110,7 +110,7 @@ class Window:
             del held.rows[track.key]
 
     def rename(self, track: Track, to: Track) -> None:
-        """Give the rows of an object to another one, where that has none of its own."""
+        """Give the rows of an object to another one, in frames in which that has none of its own."""
         for held in self._frames:
             row = held.rows.pop(track.key, None)
             if row is not None:
