@@ -24,6 +24,7 @@ from trackkit.core.errors import (
 from trackkit.core.frames import Detections, Frame, TrackedObjects, VideoInfo
 from trackkit.core.prompts import Prompt
 from trackkit.core.tasks import Progress, VideoFailure, VideoTask
+from trackkit.core.threads import spin_briefly
 from trackkit.detectors import register_detector
 from trackkit.evaluation.evaluate import Evaluation, evaluate
 from trackkit.formats.export import Exported
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from trackkit.notebook.show import contact_sheet, show_frame, show_video
 
 __version__ = "0.1.0"
+
+spin_briefly()  # before anything imports torch
 
 __all__ = [
     "PRESETS",

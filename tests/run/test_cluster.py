@@ -87,7 +87,8 @@ def _about(dask_worker: Any) -> tuple[str, str | None, str | None, int, str]:
     )
 
 
-def test_cpu_workers() -> None:
+def test_cpu_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
     with start_cluster(options=SessionOptions(num_workers=2)) as workers, Client(workers) as client:
         seen = sorted(client.run(_about).values())
         assert [name for name, *_ in seen] == ["0", "1"]

@@ -15,6 +15,7 @@ from dask.system import CPU_COUNT
 from distributed import LocalCluster, Security
 
 from trackkit.core.errors import ClusterError, ConfigError
+from trackkit.core.threads import thread_counts
 from trackkit.run.nanny import IgnoreInterrupts, PatientNanny
 from trackkit.run.options import SessionOptions
 
@@ -76,14 +77,13 @@ def start_cluster(slots: Sequence[str] = (), options: SessionOptions | None = No
     """
     options = options or SessionOptions()
     workers = len(slots) or options.num_workers or max(1, CPU_COUNT // 2)
-    # Dask's own default is one thread a worker; a fair share of the cores is better.
-    threads = str(max(1, CPU_COUNT // workers))
     settings: dict[str, Any] = {
         "host": options.host,
         "dashboard_address": options.dashboard_address,
         "security": options.security,
         "plugins": (IgnoreInterrupts(),),
-        "env": dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads),
+        # Dask's own default is one thread a worker; a fair share of the cores is better.
+        "env": thread_counts(max(1, CPU_COUNT // workers)),
     }
     with dask.config.set(DASK_CONFIG):
         if slots:
