@@ -71,8 +71,8 @@ def read_status(output_jsonl: str | os.PathLike[str], videos: Videos | None = No
     left = None
     if videos is not None:  # whatever was pointed out in them: a list of videos does not say
         tasks, missing = make_tasks(videos, skip_missing=True)
-        over = done.files | failures.keys()
         named = [*map(done.recognize, tasks), *(failure.task for failure in missing)]
+        over = done.files | failures.keys()
         left = sum(task.file not in over for task in named)
     return RunStatus(
         done=len(done.files),

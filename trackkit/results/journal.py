@@ -30,7 +30,7 @@ from trackkit.results.jsonl_line import (
 )
 from trackkit.results.lock import FileLock
 from trackkit.results.video_result import Outcome, VideoResult, failure_of
-from trackkit.video.fingerprint import content_key
+from trackkit.video.fingerprint import changed_at, content_key
 
 # The options of the format 1a (tests/data/results), all of which its hash covered.
 _OPTIONS_THEN = (
@@ -63,13 +63,15 @@ class DoneVideos:
 
     Attributes:
         lines: The number of the last line of each, from 1, by ``VideoTask.key``.
-        files: ``VideoTask.file`` of each.
+        files: ``VideoTask.file`` of each that was not replaced since, as far as they were recognized.
     """
 
     def __init__(self) -> None:
         self.lines: dict[TaskKey, int] = {}
         self.files: set[tuple[str, int, int]] = set()
-        self._times: defaultdict[tuple[str, int], dict[str | None, int]] = defaultdict(dict)
+        # By source: what the lines say of its content, its size and time, and when it was changed last.
+        self._known: defaultdict[str, dict[str | None, tuple[int, int]]] = defaultdict(dict)
+        self._changed: dict[tuple[str, int, int], tuple[str | None, int | None]] = {}
 
     def add(self, head: dict[str, Any], number: int) -> None:
         """Add the video of line ``number``, which begins with ``head``.
@@ -80,19 +82,34 @@ class DoneVideos:
         task = decode_task(head)
         self.lines[task.key] = number
         self.files.add(task.file)
-        self._times[task.source, task.size_bytes][head["source"].get("content_key")] = task.mtime_ns
+        key, changed_ns = (head["source"].get(name) for name in ("content_key", "changed_ns"))
+        self._known[task.source][key] = task.size_bytes, task.mtime_ns
+        self._changed[task.file] = key, changed_ns
 
     def recognize(self, task: VideoTask) -> VideoTask:
         """The task as the file has it: one that was only touched since, or copied anew, with its old time.
 
-        Such a video has the path, the size and the ``content_key`` of a line; no other one is opened.
+        The content decides, by its ``content_key``, if the size or a time is not that of the line; no other
+        video is opened. What was replaced since is done no more, though its size and time be the old ones.
         """
-        times = self._times.get((task.source, task.size_bytes))
-        if task.file in self.files or times is None:
+        if task.file in self.files:
+            key, changed_ns = self._changed[task.file]
+            # Older lines say nothing of either.
+            if (
+                key is None
+                or changed_ns is None
+                or changed_ns == changed_at(task)
+                or key == content_key(task)
+            ):
+                return task
+            self.files.remove(task.file)
             return task
-        key = content_key(task)
-        mtime_ns = None if key is None else times.get(key)
-        return task if mtime_ns is None else replace(task, mtime_ns=mtime_ns)
+        known = self._known.get(task.source)
+        key = content_key(task) if known else None
+        if known is None or key is None or key not in known:
+            return task
+        size_bytes, mtime_ns = known[key]
+        return replace(task, size_bytes=size_bytes, mtime_ns=mtime_ns)
 
 
 class Journal:
@@ -162,7 +179,7 @@ class Journal:
 
     def is_done(self, task: VideoTask) -> bool:
         """Whether the file holds this video, unchanged since."""
-        return task.key in self._done.lines
+        return task.key in self._done.lines and task.file in self._done.files
 
     def recognize(self, task: VideoTask) -> VideoTask:
         """The task as the file has it: see :meth:`DoneVideos.recognize`."""
@@ -187,7 +204,8 @@ class Journal:
             ResultsError: It could not be written; the file holds no part of it.
         """
         if isinstance(outcome, VideoResult):
-            line = iter_line(outcome, self.config, self.layout, content_key(outcome.task))
+            task = outcome.task
+            line = iter_line(outcome, self.config, self.layout, content_key(task), changed_at(task))
             self._append(self.path, self._results, line)
         failure = failure_of(outcome)
         if failure is None:

@@ -77,7 +77,11 @@ def encode_result(
 
 
 def iter_line(
-    result: VideoResult, config: TrackConfig, layout: str = "frames", content_key: str | None = None
+    result: VideoResult,
+    config: TrackConfig,
+    layout: str = "frames",
+    content_key: str | None = None,
+    changed_ns: int | None = None,
 ) -> Iterator[bytes]:
     """The line of one video, piece by piece: a long one is never in memory beside its rows.
 
@@ -86,6 +90,7 @@ def iter_line(
         config: The options of the run.
         layout: ``"frames"`` or ``"objects"``.
         content_key: See :func:`trackkit.video.fingerprint.content_key`.
+        changed_ns: See :func:`trackkit.video.fingerprint.changed_at`.
 
     Raises:
         ResultsError: There are rows of frames that were not processed.
@@ -101,6 +106,7 @@ def iter_line(
             "size_bytes": task.size_bytes,
             "mtime_ns": task.mtime_ns,
             "content_key": content_key,
+            **({} if changed_ns is None else {"changed_ns": changed_ns}),
         },
         "video_path": task.video_path,
         "prompts": [asdict(prompt) for prompt in task.prompts],

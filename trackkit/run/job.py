@@ -17,7 +17,7 @@ from trackkit.results.journal import Journal
 from trackkit.results.video_result import Outcome
 from trackkit.run.options import JobOptions, PromptsByVideo
 from trackkit.tracking.track_video import with_prompts
-from trackkit.video.inputs import Videos, make_tasks
+from trackkit.video.inputs import Videos, look_for_videos, make_tasks
 
 
 @documented(JobOptions)
@@ -34,7 +34,7 @@ class Job:
         missing: Failures of the videos that are not there.
         done: Tasks that ``output_jsonl`` holds already.
         failed: Failures that are not tried again.
-        notes: What the user should know: repairs, files that were moved aside.
+        notes: What the user should know: what was left out, repairs, files that were moved aside.
 
     Raises:
         VideoOpenError: Videos are missing; the message names each of them.
@@ -47,11 +47,12 @@ class Job:
     def __init__(self, videos: Videos, config: TrackConfig, **options: Any) -> None:
         how = JobOptions(**options)
         config.check_known()
+        found = look_for_videos(videos)
+        self.notes = list(found.notes)
         tasks, missing = make_tasks(
-            videos, output_video_dir=how.output_video_dir, skip_missing=how.skip_missing
+            found.names, output_video_dir=how.output_video_dir, skip_missing=how.skip_missing
         )
         tasks = _with_prompts(tasks, missing, how.prompts or {}, config)
-        self.notes: list[str] = []
         if how.output_video_dir is not None:
             _make_folder(Path(how.output_video_dir))
             removed = remove_abandoned(Path(how.output_video_dir))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -39,6 +40,8 @@ from trackkit.video.inputs import Videos, find_videos, make_tasks
 
 if TYPE_CHECKING:
     from trackkit.tracking.preview import Preview
+
+logger = logging.getLogger(__name__)
 
 FEW_VIDEOS = 12
 
@@ -187,6 +190,8 @@ class Session:
         return Preview(chain(missing, looks), self.config, workers)
 
     def _show(self, job: Job, how: RunOptions) -> Iterator[Outcome]:
+        for note in job.notes:
+            logger.warning("%s", note)
         display = open_display(RunState(**job.counts), how.progress)
         if display is None:
             yield from self.run(job, how.on_progress)

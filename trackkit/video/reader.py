@@ -14,6 +14,7 @@ What is promised:
 from __future__ import annotations
 
 import math
+import os
 import sys
 import threading
 from collections.abc import Collection, Iterator
@@ -27,6 +28,8 @@ from trackkit.core.errors import ConfigError, VideoDecodeError, VideoOpenError
 from trackkit.core.frames import Frame, VideoInfo
 from trackkit.video.file import FileSource
 from trackkit.video.folder import FolderSource
+from trackkit.video.listing import IMAGE_SUFFIXES
+from trackkit.video.picture import is_still
 from trackkit.video.source import VideoSource
 
 _QUEUE_BYTES = 1 << 29
@@ -74,12 +77,12 @@ class VideoReader:
     A context manager and an iterable of :class:`~trackkit.core.frames.Frame`. The decoding thread lives while
     frames are drawn: it ends with the iteration, when the iterator is dropped, or at :meth:`close`.
 
-    A folder holds one image per frame, all of one size, in the order of the numbers in their names (``img2``
-    before ``img10``).
+    A folder holds one image per frame (every page of a TIFF is one), all of one size, in the order of the
+    numbers in their names (``img2`` before ``img10``); see :class:`~trackkit.video.folder.FolderSource`.
 
     Args:
-        path: A local file that FFmpeg reads, or a folder. Never an address: ``http:``, ``concat:`` and the
-            like are taken as names of files.
+        path: A local file that FFmpeg reads, an image, or a folder. Never an address: ``http:``, ``concat:``
+            and the like are taken as names of files.
         fps: For a file, frames to keep per second, by time: the first frame at or after each tick
             ``k / fps``, where "at" begins a quarter of a frame interval before the tick, so that rounded
             times skip nothing. No frame comes twice; None keeps all. For a folder, the rate of its images
@@ -226,6 +229,8 @@ def _open(path: str, fps: float | None) -> VideoSource:
         size = place.stat().st_size
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
+        if os.path.islink(path):  # noqa: PTH114 - also where a name is too long, or has a NUL in it
+            reason = f"{reason}: it is a link to {os.readlink(path)}"  # noqa: PTH115
         msg = f"{path}: {reason}; expected a local video file or a folder of images"
         raise VideoOpenError(msg) from error
     if place.is_dir():
@@ -236,4 +241,6 @@ def _open(path: str, fps: float | None) -> VideoSource:
     if not size:
         msg = f"{path}: is empty (0 bytes); was it copied or downloaded whole?"
         raise VideoOpenError(msg)
+    if place.suffix.lower() in IMAGE_SUFFIXES and is_still(place):
+        return FolderSource(place, fps)
     return FileSource(path)
