@@ -77,6 +77,15 @@ def test_davis_holds_254_objects(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"high", "high.videos.csv"}
 
 
+@pytest.mark.parametrize("obj_id", [0, -1, 255])
+def test_davis_gives_ids_that_pixels_cannot_hold_other_ones(tmp_path: Path, obj_id: int) -> None:
+    two = video("/v/car.mp4", {0: [1, 2]})
+    odd = replace(two, tracks=two.tracks.replace({"obj_id": {1: obj_id}}))
+    done = tk.TrackingResults([odd], CONFIG).to_davis(tmp_path / "davis")
+    assert any(f"{obj_id} is " in note for note in done.notes)
+    assert {*np.asarray(PilImage.open(done.path / "car" / "00000.png")).ravel()} == {0, 1, 2}
+
+
 def ids_in(rows: pd.DataFrame, frame_idx: int) -> np.ndarray:
     """The objects of a frame as DAVIS stores them."""
     image = np.zeros((TRUTH_HEIGHT, TRUTH_WIDTH), np.uint8)

@@ -141,11 +141,8 @@ def track_ious(frames: Sequence[FramePair]) -> pd.DataFrame:
     summed = summed.groupby(["obj_id", "truth_id"], as_index=False).agg({"iou": "sum"})
     best = summed[summed["iou"] > 0].sort_values("iou", kind="stable").drop_duplicates("obj_id", keep="last")
     ids, rows = np.unique(found, return_counts=True)
-    table = (
-        pd.DataFrame({"obj_id": ids, "rows": rows})
-        .merge(best, on="obj_id", how="left")
-        .astype({"truth_id": "Int64"})
-    )
+    best = best.astype({"truth_id": "Int64"})  # a float, for those that miss, would round large ids
+    table = pd.DataFrame({"obj_id": ids, "rows": rows}).merge(best, on="obj_id", how="left")
     return table.assign(iou=(table["iou"] / table["rows"]).fillna(0.0))
 
 

@@ -247,6 +247,12 @@ class _Videos:
                 f"choose one of {', '.join(others)}"
             )
             raise ConfigError(msg)
+        if strangers := sorted({*result.tracks["label"].unique()} - {*self._source.classes}):
+            msg = (
+                f"{result.task.video_path} has the label {strangers[0]!r}, which is none of the classes "
+                f"of the prompt, {', '.join(self._source.classes)}: categories are these"
+            )
+            raise ConfigError(msg)
 
 
 def _write_frames(folder: Path, video: Video, fps: float | None) -> None:
