@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from squares import CONFIG, HEIGHT, STILL, WIDTH, Square, mot, predicted, results
+from squares import CONFIG, HEIGHT, STILL, WIDTH, Square, info, mot, predicted, results, table
 
 import trackkit as tk
 from trackkit.core.errors import ConfigError, ResultsError
 from trackkit.core.masks import encode_masks
 from trackkit.results.jsonl_line import encode_result
+from trackkit.synthetic.dataset import write_ground_truth
 
 # The second square is one object up to the middle, and another one from there on.
 SWITCHED: list[Square] = [(t, 1, 5, 5) for t in range(4)] + [(t, 2 + t // 2, 40, 20) for t in range(4)]
@@ -186,3 +187,10 @@ def test_a_label_outside_the_prompt_matches_no_other(tmp_path: Path) -> None:
     assert wrong == "lorry"
     with pytest.raises(ConfigError, match=r"label 'lorry', .* classes of the prompt, car, person"):
         tk.export_results(path, tmp_path / "coco.json", "coco")
+
+
+@pytest.mark.parametrize(("name", "value"), [("obj_id", 2**32 + 1), ("obj_id", 1.5), ("frame_idx", -1)])
+def test_ids_that_ground_truth_cannot_be_written_with(tmp_path: Path, name: str, value: float) -> None:
+    rows = table(STILL).replace({name: {1: value}})
+    with pytest.raises(ConfigError, match=f"{name} is {value}"):
+        write_ground_truth(tmp_path / "t.jsonl", {"car.mp4": (info(), rows)})

@@ -51,7 +51,7 @@ class Job:
             videos, output_video_dir=how.output_video_dir, skip_missing=how.skip_missing
         )
         tasks = _with_prompts(tasks, missing, how.prompts or {}, config)
-        self.notes: list[str] = []
+        self.notes: list[str] = [*config.notes]
         if how.output_video_dir is not None:
             _make_folder(Path(how.output_video_dir))
             removed = remove_abandoned(Path(how.output_video_dir))
