@@ -47,7 +47,7 @@ def test_where_objects_overlap_the_smaller_one_has_the_pixels(tmp_path: Path) ->
     overlapping = video("/v/car.mp4", {0: [1, 2], 2: [1]})
     tracks = overlapping.tracks
     done = tk.TrackingResults([overlapping], CONFIG).to_davis(tmp_path / "davis")
-    assert "car: objects overlap in 1 frames, the smaller has the pixels" in done.notes
+    assert "car: objects overlap in 1 frame, the smaller has the pixels" in done.notes
     image = np.asarray(PilImage.open(done.path / "car" / "00000.png"))
     first, second = (decode_rle(rle, HEIGHT, WIDTH) for rle in tracks["mask_rle"][:2])
     assert (image == 2)[second].all()  # as large as the other: the higher id

@@ -169,7 +169,7 @@ def _say_where(job: Job, console: Console) -> None:
     if job.output_jsonl is not None:
         name = shlex.quote(str(job.output_jsonl))
         lines.append(
-            f"look at them      trackkit status {name}; in Python trackkit.read_jsonl({str(jsonl)!r})"
+            f"to look at them   trackkit status {name}; in Python trackkit.read_jsonl({str(jsonl)!r})"
         )
     for line in lines:
         console.print(line, markup=False, highlight=False)

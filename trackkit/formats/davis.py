@@ -11,6 +11,7 @@ from PIL import Image as PilImage
 
 from trackkit.core.errors import ConfigError, ResultsError
 from trackkit.core.masks import boxes_of_masks, decode_rle_crop, encode_masks
+from trackkit.core.words import plural
 from trackkit.formats.base import Video
 from trackkit.formats.truth import TruthRow, VideoTruth, frame_numbers, truth_table
 
@@ -48,7 +49,9 @@ def write_davis(place: Path, videos: Iterable[Video], classes: tuple[str, ...]) 
             picture.save(place / video.image(idx, ".png"))
         if cut:
             lost = f"; {hidden} times nothing is left of the larger" if hidden else ""
-            notes.append(f"{video.name}: objects overlap in {cut} frames, the smaller has the pixels{lost}")
+            notes.append(
+                f"{video.name}: objects overlap in {plural(cut, 'frame')}, the smaller has the pixels{lost}"
+            )
     return notes
 
 
