@@ -10,8 +10,17 @@ from functools import cached_property
 from typing import Any, Literal
 
 from trackkit.core.errors import ConfigError
-from trackkit.core.options import Option, check_options, documented, option, options_of, values_of
-from trackkit.core.text_prompt import parse_prompt
+from trackkit.core.options import (
+    Option,
+    check_options,
+    documented,
+    explain_unknown,
+    option,
+    options_of,
+    values_of,
+)
+from trackkit.core.text_prompt import parse_prompt, prompt_note
+from trackkit.core.words import choose_one
 from trackkit.weights.releases import DEFAULT_DETECTOR, detector_name, find_sam2_release, sam2_release
 
 DETECTION_FREQUENCY = 10
@@ -64,6 +73,7 @@ _UNKNOWN = Option(help="an option of a later version")  # it may decide
 
 
 @documented()
+@explain_unknown
 @dataclass(frozen=True)
 class TrackConfig:
     """Everything that decides the result for a video. Where it runs is the Session's business.
@@ -192,7 +202,7 @@ class TrackConfig:
             ConfigError: No preset has that name, or an option is unknown or wrong.
         """
         if preset is not None and preset not in PRESETS:
-            msg = f"preset {preset!r} is unknown: choose one of {', '.join(sorted(PRESETS))}"
+            msg = f"preset {preset!r} is unknown: {choose_one(preset, sorted(PRESETS))}"
             raise ConfigError(msg)
         chosen = {} if preset is None else PRESETS[preset]
         return cls(text_prompt, **{**chosen, **options})
@@ -268,13 +278,15 @@ class TrackConfig:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of options that were read from a file."""
-        if not self.unknown:
-            return ()
-        named = ", ".join(f"{name}={value!r}" for name, value in self.unknown)
-        return (
-            f"written with options that this trackkit does not know: {named}; update trackkit to use them",
-        )
+        """What the user should know: how the prompt was read, and options of a file that are not known."""
+        notes = []
+        if self.unknown:
+            named = ", ".join(f"{name}={value!r}" for name, value in self.unknown)
+            notes.append(
+                f"written with options that this trackkit does not know: {named}; update trackkit to use them"
+            )
+        of_prompt = prompt_note(self.classes)
+        return (*notes, *([of_prompt] if of_prompt else []))
 
     def check_known(self) -> None:
         """Make sure that a run can do what the options say.

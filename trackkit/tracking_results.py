@@ -13,12 +13,13 @@ import pandas as pd
 from trackkit.config import TrackConfig
 from trackkit.core.errors import ResultsError
 from trackkit.core.tasks import VideoFailure, VideoTask
+from trackkit.core.words import plural
 from trackkit.formats.export import Exported, ExportSource, ExportTarget, export
 from trackkit.formats.supervision import to_detections
 from trackkit.results.columns import FAILURE_DTYPES, TRACK_DTYPES, VIDEO_DTYPES, concat_tables
 from trackkit.results.jsonl import iter_failures, iter_jsonl
 from trackkit.results.trust import EVENT_DTYPES, TRUST_DTYPES, track_events, track_trust
-from trackkit.results.video_result import Outcome, VideoResult, failure_of, failure_row, video_row
+from trackkit.results.video_result import Outcome, VideoResult, failure_of, failure_row, reason_of, video_row
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -118,7 +119,7 @@ class TrackingResults:
             reason = f"{name} is the name of several videos"
         else:
             (failure,) = (outcome for outcome in found if isinstance(outcome, VideoFailure))
-            reason = f"{name} failed ({failure.error_type}: {failure.message})"
+            reason = f"{name} failed ({failure.error_type}: {reason_of(failure)})"
         known = [outcome.task.video_path for outcome in (found if len(found) > 1 else tracked)]
         paths = f", of {', '.join(known[:5])}" if known else ""
         more = ", ..." if len(known) > 5 else ""
@@ -227,8 +228,9 @@ class TrackingResults:
         status = ", ".join(
             f"{counts[name]} {name}" for name in ("ok", "truncated", "failed") if name in counts
         )
-        objects, frames = videos["objects"].sum(), videos["frames"].sum()
-        return f"TrackingResults({status or 'no videos'}; {objects} objects in {frames} frames)"
+        objects = plural(int(videos["objects"].sum()), "object")
+        frames = plural(int(videos["frames"].sum()), "frame")
+        return f"TrackingResults({status or 'no videos'}; {objects} in {frames})"
 
 
 def export_results(

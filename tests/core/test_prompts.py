@@ -39,6 +39,7 @@ def test_prompts_are_plain_values() -> None:
         ({"mask": np.ones((4, 4)), "box": (1, 2, 3, 4)}, "or else a mask"),
         ({"frame_idx": -1, "box": (1, 2, 3, 4)}, "frame_idx is -1"),
         ({"obj_id": 0, "box": (1, 2, 3, 4)}, "obj_id is 0"),
+        ({"obj_id": 2**31, "box": (1, 2, 3, 4)}, "obj_id is 2147483648"),
     ],
 )
 def test_what_does_not_fit_is_named(values: dict[str, object], message: str) -> None:

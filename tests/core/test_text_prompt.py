@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - the punctuation of other scripts is meant
 from __future__ import annotations
 
 import orjson
@@ -21,6 +22,46 @@ from trackkit.core.text_prompt import MAX_PROMPT_CHARS, parse_prompt
         (" . , a . ", ("a",)),
         ("Straße. 自転車", ("Straße", "自転車")),
         ("t-shirt", ("t-shirt",)),
+        # Separators.
+        ("person | car", ("person", "car")),
+        ("person|car|", ("person", "car")),
+        ("person。car", ("person", "car")),
+        ("人，猫；犬、鳥。", ("人", "猫", "犬", "鳥")),
+        ("قطة، كلب", ("قطة", "كلب")),
+        ("person \u2022 car", ("person", "car")),
+        ("- person\n- red cup\r\n* dog\u2028cat", ("person", "red cup", "dog", "cat")),
+        ("car...dog", ("car", "dog")),
+        # Brackets and quotes of lists.
+        ("[person, car]", ("person", "car")),
+        ('["person", "red cup"]', ("person", "red cup")),
+        ("['person', 'car']", ("person", "car")),
+        ("('person', 'car')", ("person", "car")),
+        ('{"person","car"}', ("person", "car")),
+        ('[["person"], ["car"]]', ("person", "car")),
+        ("[person], (car)", ("person", "car")),
+        ("[person", ("person",)),
+        ("（人）。「猫」", ("人", "猫")),
+        ("“person”, «car», `dog`", ("person", "car", "dog")),
+        # In quotes as a whole.
+        ('"person. car."', ("person", "car")),
+        ("'person, car'", ("person", "car")),
+        # What stays whole.
+        ('"U.S. flag"', ("U.S. flag",)),
+        ("'U.S. flag'. car", ("U.S. flag", "car")),
+        ('["U.S. flag", "salt, pepper"]', ("U.S. flag", "salt, pepper")),
+        ('a "U.S." flag. St. Bernard', ("a U.S. flag", "St", "Bernard")),
+        ("1.5 l bottle. car 2.0", ("1.5 l bottle", "car 2.0")),
+        # What is part of a name.
+        ("cup (red). red (or pink) cup (big)", ("cup (red)", "red (or pink) cup (big)")),
+        ("person/car, black & white cow", ("person/car", "black & white cow")),
+        ('7" tablet, 10" tablet', ('7" tablet', '10" tablet')),
+        ("driver's seat, girls' bike, 'n' roll", ("driver's seat", "girls' bike", "'n' roll")),
+        ("'60s car, girls' bike", ("'60s car", "girls' bike")),
+        ('the "stop" sign, "go" sign', ('the "stop" sign', '"go" sign')),
+        ('["driver\'s seat", car]', ("driver's seat", "car")),
+        ("0.1.2, 3,4", ("0", "1", "2", "3", "4")),
+        ('"a, b', ('"a', "b")),
+        ("-5 sign", ("-5 sign",)),
     ],
 )
 def test_classes_of_a_prompt(text: str, classes: tuple[str, ...]) -> None:
@@ -31,6 +72,30 @@ def test_classes_of_a_prompt(text: str, classes: tuple[str, ...]) -> None:
 def test_a_prompt_that_names_nothing(text: object) -> None:
     with pytest.raises(PromptError, match="text_prompt"):
         parse_prompt(text)  # type: ignore[arg-type]
+
+
+def test_a_list_is_told_how_to_be_a_string() -> None:
+    with pytest.raises(PromptError, match=r"""one string, 'person\. "U\.S\. flag"\.'"""):
+        parse_prompt(["person", "U.S. flag"])  # type: ignore[arg-type]
+    assert parse_prompt('person. "U.S. flag".') == ("person", "U.S. flag")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("U.S. flag. car", "reads as 4 classes, U | S | flag | car: "),
+        ("St. Bernard", "reads as 2 classes, St | Bernard"),
+        ('"person. car"', "one class each, as it is in quotes: person. car"),
+    ],
+)
+def test_what_may_be_meant_otherwise_is_told(text: str, told: str) -> None:
+    (note,) = TrackConfig(text).notes
+    assert told in note
+
+
+@pytest.mark.parametrize("text", ["car", "a", "person. red cup.", "1.5 l bottle, car"])
+def test_what_is_plain_is_not(text: str) -> None:
+    assert TrackConfig(text).notes == ()
 
 
 def test_a_prompt_that_is_too_long() -> None:

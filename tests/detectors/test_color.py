@@ -192,3 +192,11 @@ def test_finds_the_yellow_blocks(shared_dir: Path) -> None:
 def test_skin_is_not_red(shared_dir: Path, name: str) -> None:
     for found in ColorDetector(["red"]).detect(clip(shared_dir / "videos" / name, every=20, count=8)):
         assert len(found) == 0
+
+
+def test_a_thing_of_a_colour_is_told_what_to_write() -> None:
+    with pytest.raises(PromptError, match=r"'cup' is not one: write 'red object'\. Known"):
+        color_of_class("a red cup")
+    with pytest.raises(PromptError, match=r"'cup' is not one\. Known"):
+        color_of_class("cup")
+    assert color_of_class("the crimson thing") == "red"

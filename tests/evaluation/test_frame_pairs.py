@@ -80,7 +80,7 @@ def test_only_frames_on_both_sides_count(truth: Path, tmp_path: Path) -> None:
     assert row[["frames", "recall", "precision"]].tolist() == [2, 1.0, 1.0]
     path = mot(tmp_path / "car.txt", [(0, 1, 5, 5), (10, 1, 5, 5)])
     (note,) = tk.evaluate(results(found), path).notes
-    assert "1 annotated frames are beyond the 4" in note
+    assert "1 annotated frame beyond the 4" in note
 
 
 def test_void_pixels_do_not_count(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_where_objects_overlap_the_smaller_one_has_the_pixels(tmp_path: Path) ->
     overlapping = video("/v/car.mp4", {0: [1, 2], 2: [1]})
     tracks = overlapping.tracks
     done = tk.TrackingResults([overlapping], CONFIG).to_davis(tmp_path / "davis")
-    assert "car: objects overlap in 1 frames, the smaller has the pixels" in done.notes
+    assert "car: objects overlap in 1 frame, the smaller has the pixels" in done.notes
     image = np.asarray(PilImage.open(done.path / "car" / "00000.png"))
     first, second = (decode_rle(rle, HEIGHT, WIDTH) for rle in tracks["mask_rle"][:2])
     assert (image == 2)[second].all()  # as large as the other: the higher id
@@ -75,6 +75,15 @@ def test_davis_holds_254_objects(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"car.mp4 has 255 objects, .* 254"):
         tk.TrackingResults([over], CONFIG).to_davis(tmp_path / "over")
     assert {path.name for path in tmp_path.iterdir()} == {"high", "high.videos.csv"}
+
+
+@pytest.mark.parametrize("obj_id", [0, -1, 255])
+def test_davis_gives_ids_that_pixels_cannot_hold_other_ones(tmp_path: Path, obj_id: int) -> None:
+    two = video("/v/car.mp4", {0: [1, 2]})
+    odd = replace(two, tracks=two.tracks.replace({"obj_id": {1: obj_id}}))
+    done = tk.TrackingResults([odd], CONFIG).to_davis(tmp_path / "davis")
+    assert any(f"{obj_id} is " in note for note in done.notes)
+    assert {*np.asarray(PilImage.open(done.path / "car" / "00000.png")).ravel()} == {0, 1, 2}
 
 
 def ids_in(rows: pd.DataFrame, frame_idx: int) -> np.ndarray:

@@ -150,7 +150,7 @@ def test_the_command(results: tk.TrackingResults, tmp_path: Path, capsys: pytest
     words = ["export", str(jsonl), "--format", "mot", "--output", str(tmp_path / "mot")]
     assert cli.main(words) == 0
     out = capsys.readouterr().out
-    assert "5 rows of 1 videos" in out
+    assert "5 rows of 1 video;" in out
     assert "note: MOTChallenge has no labels" in out
     assert (tmp_path / "mot" / "car.txt").is_file()
     assert cli.main(words) == 2

@@ -100,11 +100,11 @@ def test_what_is_no_ground_truth(tmp_path: Path) -> None:
     for name, text, message in (
         ("a.csv", "1", "--format"),
         ("a.txt", "frame,id\n", "no MOTChallenge file"),
-        ("a.txt", "0,1,2,2,2,2\n", "frames from 0"),
+        ("a.txt", "0,1,2,2,2,2\n", "a frame is 0"),
         ("a.txt", "1,1,2,2\n", "4 columns"),
         ("a.txt", "1,1,2,2,2,2\n1,1,3,3,2,2\n", "object 1 is twice in frame 0"),
         ("a.json", "{", "no YouTube-VIS file"),
-        ("a.json", '{"videos": [{"id": 1}]}', "file_names"),
+        ("a.json", '{"videos": [{"id": 1}], "annotations": []}', "file_names"),
         ("a.jsonl", "{}\n", "line 1"),
     ):
         (tmp_path / name).write_text(text)

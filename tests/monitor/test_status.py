@@ -58,6 +58,22 @@ def test_status_of_a_run_that_goes_on(path: Path, videos: list[Path]) -> None:
     assert status.writer is not None and f"pid {os.getpid()}" in status.writer
 
 
+def test_several_runs_add_up(
+    path: Path, videos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.jsonl"
+    with Journal(other, CONFIG) as journal:
+        for k in (0, 2):  # 0 is done in both, 2 failed in the other
+            journal.write(replace(sample_result(), task=make_task(videos[k]), worker="1"))
+    status = read_status([path, other], videos)
+    assert (status.done, sum(status.failed.values()), status.left) == (3, 1, 1)
+    assert cli.main(["status", *map(str, sorted(tmp_path.glob("*.jsonl")))]) == 0  # those of failures, too
+    out = capsys.readouterr().out
+    assert f"{path}: 2 done, 2 failed\n" in out
+    assert f"{other}: 2 done, 0 failed\n" in out
+    assert "2 runs together" in out
+
+
 def test_status_of_what_is_no_results_file(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match="is not there"):
         read_status(tmp_path / "none.jsonl")
@@ -103,7 +119,7 @@ def test_the_commands(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
         "KilledWorker",
         "[bold] went wrong in 3",
         "left",
-        "videos an hour",
+        "videos a second while it ran",
     ):
         assert word in out
     assert cli.main(["status", str(tmp_path / "none.jsonl")]) == 2

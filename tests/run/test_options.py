@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -47,9 +48,33 @@ def test_track_takes_what_session_track_takes() -> None:
 
 
 def test_a_misspelled_option_is_told_with_those_that_there_are() -> None:
-    with pytest.raises(
-        TypeError, match=r"track\(\) has no option box_treshold: it has output_jsonl, .*tracker"
-    ):
-        tk.track("a.mp4", "red", box_treshold=0.3)
+    told = r"track\(\) has no option box_treshold \(did you mean box_threshold\?\): it has .*tracker"
+    with pytest.raises(TypeError, match=told):
+        tk.track("x.mp4", "car", box_treshold=0.3)
     with pytest.raises(TypeError, match=r"preview\(\) has no option framess"):
         tk.preview("a.mp4", "red", framess=3)
+
+
+@pytest.mark.parametrize(
+    ("make", "near"),
+    [
+        (lambda: tk.TrackConfig("car", box_treshold=0.3), "box_threshold"),  # type: ignore[call-arg]
+        (lambda: tk.TrackConfig("car").replace(detection_freq=3), "detection_frequency"),
+        (lambda: tk.TrackConfig.from_preset("color", "car", max_frame=3), "max_frames"),
+        (lambda: tk.track("x.mp4", "car", output_json="x"), "output_jsonl"),
+        (lambda: SessionOptions(num_worker=2), "num_workers"),  # type: ignore[call-arg]
+        (lambda: tk.Session(tk.TrackConfig("car"), gpu_id=[0]), "gpu_ids"),  # type: ignore[call-arg]
+    ],
+)
+def test_a_mistyped_name_is_told_the_near_one(make: Callable[[], object], near: str) -> None:
+    with pytest.raises(TypeError, match=rf"did you mean {near}\?"):
+        make()
+
+
+def test_a_mistyped_choice_is_told_the_near_one() -> None:
+    with pytest.raises(ConfigError, match=r"preset 'colour' is unknown: .*; did you mean color\?"):
+        tk.TrackConfig.from_preset("colour", "car")
+    with pytest.raises(ConfigError, match=r"memory is 'samura': .*; did you mean samurai\?"):
+        tk.TrackConfig("car", memory="samura")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"did you mean sam2\.1_hiera_large\?"):
+        tk.TrackConfig("car", sam_type="sam2.1_hierra_large")

@@ -207,6 +207,53 @@ def test_time_that_stands_still_does_no_harm() -> None:
         assert objects.obj_ids.tolist() == [1]
 
 
+def ids_over_time(times: Sequence[float], places: Sequence[Sequence[float]], **options: object) -> set[int]:
+    """The ids that squares of 24 pixels get at these times; ``places`` are their left edges."""
+    rate = (len(times) - 1) / (times[-1] - times[0])
+    tracker = start("car", VideoInfo(320, 240, rate, len(times), times[-1]), **options)
+    ids = set[int]()
+    for i, (time_s, lefts) in enumerate(zip(times, places, strict=True)):
+        found = boxes(*([left, 50, left + 24, 74] for left in lefts))
+        wanted = i % int(str(options.get("detection_frequency", 1))) == 0
+        (objects,) = tracker.update(Frame(BLANK, i, time_s), found if wanted else None)
+        ids.update(objects.obj_ids.tolist())
+    return ids
+
+
+@pytest.mark.parametrize("speed", [60, 150, 300])
+@pytest.mark.parametrize("rest_s", [0.3, 0.6, 3.0, 60.0])
+def test_unchanged_frames_that_were_left_out_change_no_id(speed: float, rest_s: float) -> None:
+    """Two squares run for 0.4 s, rest, and so on; a recorder leaves out the frames that show nothing new."""
+    times = [(rest_s + 0.4) * i + k / 25 for i in range(3) for k in range(11)]
+    lefts = [10 + speed * (0.4 * i + k / 25) for i in range(3) for k in range(11)]
+    assert ids_over_time(times, [(x, x + 40) for x in lefts]) == {1, 2}
+    if speed == 60:
+        assert ids_over_time(times, [(x, x + 40) for x in lefts], detection_frequency=2) == {1, 2}
+    there_and_back = [*lefts[:11], *lefts[10::-1], *lefts[:11]]
+    assert ids_over_time(times, [(x,) for x in there_and_back]) == {1}
+
+
+@pytest.mark.parametrize("gap_s", [0.2, 0.5, 0.9])
+def test_frames_that_were_lost_change_no_id(gap_s: float) -> None:
+    """The objects went on meanwhile, by several times their width."""
+    times = [i / 30 for i in range(90) if not 1 < i / 30 < 1 + gap_s]
+    assert ids_over_time(times, [(200 * t, 200 * t + 30) for t in times]) == {1, 2}
+
+
+def test_what_was_out_of_sight_over_a_pause_is_a_new_object() -> None:
+    times = [i / 30 for i in range(30)] + [6 + i / 30 for i in range(30)]
+    assert ids_over_time(times, [(50,) if not 25 <= i < 35 else () for i in range(60)]) == {1, 2}
+    assert ids_over_time(times, [(50,)] * 60) == {1}
+    # A short pause does not use up the patience.
+    times = [i / 30 for i in range(30)] + [1.3 + i / 30 for i in range(30)]
+    assert ids_over_time(times, [(50,) if not 25 <= i < 35 else () for i in range(60)]) == {1}
+
+
+def test_a_rate_that_changes_for_good_is_followed() -> None:
+    times = [i / 50 for i in range(50)] + [1 + i / 10 for i in range(50)] + [6 + i / 50 for i in range(50)]
+    assert ids_over_time(times, [(10 + 40 * t,) for t in times]) == {1}
+
+
 def test_three_cups_through_fifty_frames(shared_dir: Path) -> None:
     config = TrackConfig.from_preset("color", "red")
     detector, model = load_detector(config, "cpu"), load_tracker(config, "cpu")

@@ -124,7 +124,7 @@ def test_without_network_both_models_are_asked_for(tmp_path: Path) -> None:
 def test_cpu_speed_warning() -> None:
     message = cpu_speed_warning(config("large"), 7.2)
     assert message
-    for part in ("sam2.1_hiera_large takes 7.2 s a frame", "2.0 hours for 1000 frames", "17% of its weights"):
+    for part in ("sam2.1_hiera_large takes 7.2 s a frame", "2.0 h for 1000 frames", "17% of its weights"):
         assert part in message
     assert "--preset color" in message
     assert "of its weights" not in (cpu_speed_warning(config("tiny"), 7.2) or "of its weights")

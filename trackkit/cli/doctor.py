@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from trackkit.cli.exit_codes import OK, SOME_FAILED
 from trackkit.cli.options import Commands
@@ -147,11 +147,13 @@ def add_command(commands: Commands) -> None:
 
 
 def _doctor(options: argparse.Namespace, console: Console) -> int:
-    table = Table("", "what", "found", "what to do", title="trackkit doctor", title_justify="left")
-    signs = {True: "[green]ok[/]", False: "[red]no[/]", None: "[yellow]-[/]"}
+    console.print("trackkit doctor: packages are imported, GPUs, codecs and weights looked for ...")
+    signs, styles = {True: "ok", False: "no", None: "-"}, {True: "green", False: "red", None: "yellow"}
     broken = False
-    for check in examine():
+    for check in examine():  # each when it is known; in lines that a narrow terminal does not cut
         broken = broken or check.ok is False
-        table.add_row(signs[check.ok], check.name, check.found, check.advice)
-    console.print(table)
+        line = Text(f"{signs[check.ok]:3}", styles[check.ok])
+        console.print(line.append(f"{check.name:23} {check.found}", "default"))
+        if check.advice:
+            console.print(f"{'':4}{check.advice}", markup=False, highlight=False)
     return SOME_FAILED if broken else OK

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from trackkit.cli.exit_codes import OK
 from trackkit.cli.options import Commands
+from trackkit.core.words import plural
 from trackkit.formats.writers import EXPORT_FORMATS
 from trackkit.tracking_results import export_results
 
@@ -39,7 +40,8 @@ def add_command(commands: Commands) -> None:
 
 def _export(options: argparse.Namespace, console: Console) -> int:
     done = export_results(options.results, options.output, options.format, with_frames=options.with_frames)
-    lines = [f"{done.path}: {done.rows} rows of {done.videos} videos; {done.list_path} lists the videos"]
+    rows, videos = plural(done.rows, "row"), plural(done.videos, "video")
+    lines = [f"{done.path}: {rows} of {videos}; {done.list_path} lists the videos"]
     lines += [f"{done.frames_path}: the frames"] if done.frames_path else []
     for line in [*lines, *(f"note: {note}" for note in done.notes)]:
         console.print(line, markup=False, highlight=False)

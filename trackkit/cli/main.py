@@ -6,7 +6,6 @@ Exit codes: 0 all videos are done, 1 some failed or the run broke off, 2 the com
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from rich.console import Console
 
 from trackkit.cli import demo, doctor, evaluate, export, models, status, track
 from trackkit.cli.exit_codes import USAGE
+from trackkit.cli.parser import Parser
 from trackkit.core.errors import TrackkitError
 from trackkit.run.interrupts import Interrupted, orderly_end
 
@@ -46,9 +46,9 @@ def to_kebab(word: str) -> str:
     return flag.replace("_", "-") + equals + value
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """The parser of all commands; each stands in a file of its own."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="trackkit",
         description="Track what a text prompt names through many videos, on every GPU you have.",
         epilog="Flags may be spelled with - or _ between words.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 
 from rich.console import Console
-from rich.table import Table
 
 from trackkit.cli.exit_codes import OK
 from trackkit.cli.options import Commands
@@ -29,15 +28,17 @@ def add_command(commands: Commands) -> None:
 
 
 def _list(options: argparse.Namespace, console: Console) -> int:
-    table = Table(
-        "model", "kind", "parameters", "size", "where", title="trackkit models", title_justify="left"
-    )
+    rows = [("model", "kind", "parameters", "size", "where")]
     for model in list_models():
         size = "" if model.size_bytes is None else f"{model.size_bytes / 2**20:.0f} MiB"
         place = "not here" if model.path is None else str(model.path)
         millions = model.parameters / 1e6
-        table.add_row(model.name, model.kind, f"{millions:.{int(millions < 10)}f} M", size, place)
-    console.print(table)
+        rows.append((model.name, model.kind, f"{millions:.{int(millions < 10)}f} M", size, place))
+    # In lines that a narrow terminal does not cut: names and paths are there to be copied.
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(f"{text:{width}}" for text, width in zip(row, widths, strict=True))
+        console.print(line.rstrip(), markup=False, highlight=False)
     return OK
 
 

@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from trackkit.cli.parser import Many, Parser, reader
 from trackkit.core.options import Option, options_of
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 """What ``add_subparsers`` gives, to which each command adds itself."""
 METAVARS = {int: "N", float: "NUMBER", str: "TEXT"}
 
@@ -51,13 +52,13 @@ def add_options(group: Any, cls: type, choices: Mapping[str, Sequence[str]] | No
         if flag is None:
             continue
         names = known.choices or tuple((choices or {}).get(known.name, ()))
-        facts: dict[str, Any] = {"metavar": known.metavar or METAVARS.get(known.kind), "type": known.kind}
+        facts: dict[str, Any] = {"metavar": known.metavar or METAVARS.get(known.kind), "type": reader(known)}
         if names:
             facts = {"choices": names}
         elif known.kind is bool:
             facts = {"action": _Switch}
         elif known.many:
-            facts["nargs"] = "+"
+            facts |= {"nargs": "+", "action": Many}
         text = f"{known.help} (default: {known.default_text})".replace("%", "%%")
         group.add_argument(flag, dest=known.name, default=argparse.SUPPRESS, help=text, **facts)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from dataclasses import dataclass
+from typing import cast
 
 from rich.console import Console
 from rich.table import Table
@@ -13,17 +15,20 @@ from trackkit.cli.exit_codes import OK, SOME_FAILED
 from trackkit.cli.options import Commands, add_options, given
 from trackkit.config import PRESETS, TrackConfig
 from trackkit.core.clock import STAGES
-from trackkit.core.errors import TrackkitError
+from trackkit.core.errors import ConfigError, TrackkitError
 from trackkit.core.options import option, values_of
+from trackkit.core.words import plural
 from trackkit.detectors import detector_names
 from trackkit.monitor.displays import TerminalDisplay
 from trackkit.monitor.run_state import RunState
+from trackkit.results.jsonl import failures_path
 from trackkit.run.cluster import tls_security
 from trackkit.run.interrupts import Interrupted
 from trackkit.run.job import Job
 from trackkit.run.options import JobOptions, SessionOptions
 from trackkit.run.session import Session
 from trackkit.trackers import tracker_names
+from trackkit.video.inputs import Videos
 
 
 def add_command(commands: Commands) -> None:
@@ -67,9 +72,9 @@ GROUPS: dict[str, type] = {
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
+    add("videos", nargs="*", metavar="VIDEO", help="videos, in place of --video-list")
     add(
         "--video-list",
-        required=True,
         metavar="PATH",
         help="text file with one path a line; or a video, a folder, a quoted pattern such as 'clips/*.mp4'",
     )
@@ -85,17 +90,42 @@ def config_of(options: argparse.Namespace) -> TrackConfig:
     return TrackConfig.from_preset(preset, options.text_prompt, **given(options, TrackConfig))
 
 
+def _videos(options: argparse.Namespace) -> Videos:
+    if options.video_list is None and not options.videos:
+        msg = "no videos: give --video-list a list file, a video, a folder or a quoted pattern"
+        raise ConfigError(msg)
+    if options.video_list is not None and options.videos:
+        msg = (
+            f"{' '.join(options.videos)} is beside --video-list {options.video_list}: give videos in one of "
+            "the two ways; write a pattern for --video-list in quotes, and a prompt of several words"
+        )
+        raise ConfigError(msg)
+    if options.video_list is not None:
+        return cast("str", options.video_list)
+    return cast("str", options.videos[0]) if len(options.videos) == 1 else cast("list[str]", options.videos)
+
+
 def _track(options: argparse.Namespace, console: Console) -> int:
+    videos = _videos(options)
     tls = CommandOptions(**given(options, CommandOptions))
     security = tls_security(tls.tls_ca_file, tls.tls_cert, tls.tls_key)
     where = SessionOptions(**given(options, SessionOptions), security=security)
-    with Job(options.video_list, config_of(options), **given(options, JobOptions)) as job:
-        for note in job.notes:
-            console.print(f"note: {note}", markup=False, highlight=False)
+    with Job(videos, config_of(options), **given(options, JobOptions)) as job:
+        notes = [f"note: {note}" for note in job.notes]
+        if job.output_jsonl is None and job.output_video_dir is None:
+            notes.append(
+                "note: nothing of this run will be kept; --output-jsonl tracks.jsonl keeps the results, "
+                "--output-video-dir DIR annotated videos"
+            )
         if job.done:
-            console.print(f"{len(job.done)} videos are in {options.output_jsonl} already: skipped")
+            done = plural(len(job.done), "video")
+            notes.append(
+                f"{done} {'is' if len(job.done) == 1 else 'are'} in {job.output_jsonl} already: skipped"
+            )
         if job.failed:
-            console.print(f"{len(job.failed)} videos failed before: skipped, too")
+            notes.append(f"{plural(len(job.failed), 'video')} failed before: skipped, too")
+        for note in notes:
+            console.print(note, markup=False, highlight=False)
         return run_job(job, where, console)
 
 
@@ -103,6 +133,7 @@ def run_job(job: Job, where: SessionOptions, console: Console) -> int:
     """Do a job and show it; returns the exit code."""
     if not job.tasks and not job.missing:
         console.print(f"nothing to do: every video is {'done or failed' if job.failed else 'done'}")
+        _say_where(job, console)
         return SOME_FAILED if job.failed else OK
     with Session(job.config, **values_of(where, SessionOptions)) as session:
         if session.dashboard:
@@ -122,7 +153,26 @@ def run_job(job: Job, where: SessionOptions, console: Console) -> int:
             raise
         finally:
             console.print(summary_table(run))
+            _say_where(job, console)
     return SOME_FAILED if run.failures or job.failed else OK
+
+
+def _say_where(job: Job, console: Console) -> None:
+    """Where everything lies, and how to look at it: a line each, for paths that can be copied whole."""
+    lines = []
+    if job.output_jsonl is not None:
+        jsonl, failures = job.output_jsonl, failures_path(job.output_jsonl)
+        lines += [f"results           {jsonl}"] if jsonl.exists() else []
+        lines += [f"what failed       {failures}"] if failures.exists() else []
+    if job.output_video_dir is not None:
+        lines.append(f"annotated videos  {job.output_video_dir}")
+    if job.output_jsonl is not None:
+        name = shlex.quote(str(job.output_jsonl))
+        lines.append(
+            f"to look at them   trackkit status {name}; in Python trackkit.read_jsonl({str(jsonl)!r})"
+        )
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
 
 
 def summary_table(run: RunState) -> Table:
@@ -132,7 +182,9 @@ def summary_table(run: RunState) -> Table:
     table.add_column(style="bold")
     table.add_column()
     status = ", ".join(f"{run.status[name]} {name}" for name in ("ok", "truncated", "failed"))
-    table.add_row("videos", f"{run.over} of {run.total}: {status}")
+    before = f", {run.skipped} done before" if run.skipped else ""
+    over, total = run.so_far
+    table.add_row("videos", f"{over} of {total}: {status}{before}")
     table.add_row("frames", f"{run.frames}")
     table.add_row("objects", f"{run.objects}")
     table.add_row("time", f"{run.elapsed_s:.1f} s, {run.frames / run.elapsed_s:.1f} frames/s")

@@ -12,7 +12,7 @@ import math
 import os
 import textwrap
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from numbers import Integral, Real
 from typing import (
@@ -33,6 +33,7 @@ from typing import (
 import numpy as np
 
 from trackkit.core.errors import ConfigError
+from trackkit.core.words import choose_one, did_you_mean
 
 P = ParamSpec("P")
 A = TypeVar("A")
@@ -85,12 +86,9 @@ class Option:
 
     @property
     def expected(self) -> str:
-        """Which values it takes, in words."""
-        if self.choices:
-            return f"choose one of {', '.join(self.choices)}"
-        or_none = f", or None for {self.none}" if self.none else ""
+        """Which values it takes, in words, None not counted."""
         if self.kind in (bool, str):
-            return f"expected {'True or False' if self.kind is bool else 'a text'}{or_none}"
+            return f"expected {'True or False' if self.kind is bool else 'a text'}"
         number = "a whole number" if self.kind is int else "a number"
         if self.at_least is not None and self.at_most is not None:
             number += f" from {self.at_least:g} to {self.at_most:g}"
@@ -98,7 +96,7 @@ class Option:
             number += f" from {self.at_least:g} up"
         elif self.above is not None:
             number += f" above {self.above:g}"
-        return f"expected {number}{or_none}"
+        return f"expected {number}"
 
     @property
     def default_text(self) -> str:
@@ -118,7 +116,9 @@ class Option:
         if value is None and (self.none is not None or self.default is None):
             return None
         if not self._takes(value):
-            msg = f"{self.name} is {value!r}: {self.expected}"
+            or_none = f", or None for {self.none}" if self.none else ""
+            expected = choose_one(value, self.choices) if self.choices else f"{self.expected}{or_none}"
+            msg = f"{self.name} is {value!r}: {expected}"
             raise ConfigError(msg)
         # 10, 10.0 and NumPy's are one value, and one identity.
         return self.kind(value) if self.kind in (int, float, bool) and not self.many else value
@@ -226,12 +226,30 @@ def refuse_unknown(function: str, given: Mapping[str, Any], *classes: type) -> N
     """Refuse keyword arguments that are options of none of these classes.
 
     Raises:
-        TypeError: There are some; the message names them, and the options that there are.
+        TypeError: There are some; the message names them, those near, and the options that there are.
     """
-    names = [name for cls in classes for name in options_of(cls)]
+    _refuse_others(function, given, [name for cls in classes for name in options_of(cls)])
+
+
+def _refuse_others(function: str, given: Mapping[str, Any], names: Sequence[str]) -> None:
     if wrong := sorted(given.keys() - set(names)):
-        msg = f"{function}() has no option {', '.join(wrong)}: it has {', '.join(names)}"
+        named = ", ".join(f"{name}{did_you_mean(name, names, ' (did you mean {}?)')}" for name in wrong)
+        msg = f"{function}() has no option {named}: it has {', '.join(names)}"
         raise TypeError(msg)
+
+
+def explain_unknown(cls: type[T]) -> type[T]:
+    """A dataclass that says of a keyword argument it does not have which one is near."""
+    init: Callable[..., None] = cls.__init__
+    names = [each.name for each in fields(cast("Any", cls)) if each.init]
+
+    @functools.wraps(init)
+    def checked(self: T, *args: Any, **given: Any) -> None:
+        _refuse_others(cls.__name__, given, names)
+        init(self, *args, **given)
+
+    cls.__init__ = checked  # type: ignore[method-assign, assignment]
+    return cls
 
 
 class _Taking(Protocol[P]):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from trackkit.core.arrays import Masks
 from trackkit.core.errors import PromptError
 from trackkit.core.masks import decode_rle, encode_masks
+from trackkit.core.whole_numbers import INT32_MAX
 
 ON, OFF = 1, 0
 
@@ -57,8 +58,12 @@ class Prompt:
         keep = object.__setattr__
         for name, least in (("frame_idx", 0), ("obj_id", 1)):
             value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-                msg = f"{name} is {value!r}: expected a whole number from {least} up"
+            if (
+                not isinstance(value, int | np.integer)
+                or isinstance(value, bool)
+                or not least <= value <= INT32_MAX
+            ):
+                msg = f"{name} is {value!r}: expected a whole number from {least} up, below 2**31"
                 raise PromptError(msg)
             keep(self, name, int(value))
         if self.box is not None:

@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from trackkit.core.errors import ConfigError
+from trackkit.core.words import choose_one
 
 ModelT = TypeVar("ModelT")
 
@@ -91,7 +92,7 @@ class Registry(Generic[ModelT]):
         if name not in self._entries:
             points = entry_points(group=self.group, name=name)
             if not points:
-                msg = f"{self.kind} {name!r} is unknown: choose one of {', '.join(self.names())}"
+                msg = f"{self.kind} {name!r} is unknown: {choose_one(name, self.names())}"
                 raise ConfigError(msg)
             if len(points) > 1:
                 packages = " and ".join(sorted(_package(point) for point in points))

@@ -23,7 +23,7 @@ from trackkit.core.frames import Detections
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
-NEUTRAL_WORDS = frozenset({"object", "thing", "region", "area", "blob"})
+NEUTRAL_WORDS = frozenset({"object", "thing", "region", "area", "blob", "a", "an", "the", "any"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ def color_of_class(class_name: str) -> str:
     others = [word for word in words if word not in _COLOR_OF and word.removesuffix("s") not in NEUTRAL_WORDS]
     if others:
         trouble = f"it knows colours only, and {others[0]!r} is not one"
+        trouble += f": write '{colors[0]} object'" if len(set(colors)) == 1 else ""
     elif len(colors) > 1:
         trouble = "it takes one colour a class; separate them: " + repr(". ".join(colors) + ".")
     elif not colors:

@@ -20,6 +20,7 @@ import pandas as pd
 
 from trackkit.core.errors import ConfigError
 from trackkit.core.files import atomic_write
+from trackkit.core.words import choose_one
 from trackkit.evaluation.frame_pairs import frame_pairs, track_ious
 from trackkit.evaluation.metrics import Metrics, shares
 from trackkit.formats.ground_truth import read_ground_truth
@@ -165,7 +166,7 @@ def evaluate(
         ResultsError: A file is damaged, or sizes differ.
     """
     if by not in (*SIMILARITIES, None):
-        msg = f"by is {by!r}: choose one of {', '.join(SIMILARITIES)}"
+        msg = f"by is {by!r}: {choose_one(by, SIMILARITIES)}"
         raise ConfigError(msg)
     if not 0 <= min_visibility <= 1:
         msg = f"min_visibility is {min_visibility!r}: expected a share from 0 to 1"

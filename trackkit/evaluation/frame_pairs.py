@@ -14,6 +14,7 @@ from trackkit.core.arrays import Boxes
 from trackkit.core.boxes import box_iou
 from trackkit.core.errors import ResultsError
 from trackkit.core.masks import decode_rle, encode_masks, rle_areas, rle_iou
+from trackkit.core.words import plural
 from trackkit.formats.truth import VideoTruth
 from trackkit.results.columns import TRACK_DTYPES, boxes_of_rows, concat_tables, empty_frame
 from trackkit.results.video_result import VideoResult
@@ -101,7 +102,8 @@ def frame_pairs(
             msg = f"{truth.name}: ground truth of (height, width) {truth.size}, a video of {size}: scale one"
             raise ResultsError(msg)
         if beyond := int((indices >= num_frames).sum()):
-            notes.append(f"{truth.name}: {beyond} annotated frames are beyond the {num_frames} of the video")
+            frames = plural(beyond, "annotated frame")
+            notes.append(f"{truth.name}: {frames} beyond the {num_frames} of the video")
         indices = result.frames[0] if truth.frames is None else np.intersect1d(indices, result.frames[0])
     if not len(indices):
         notes.append(f"{truth.name}: none of its annotated frames was processed")
@@ -141,11 +143,8 @@ def track_ious(frames: Sequence[FramePair]) -> pd.DataFrame:
     summed = summed.groupby(["obj_id", "truth_id"], as_index=False).agg({"iou": "sum"})
     best = summed[summed["iou"] > 0].sort_values("iou", kind="stable").drop_duplicates("obj_id", keep="last")
     ids, rows = np.unique(found, return_counts=True)
-    table = (
-        pd.DataFrame({"obj_id": ids, "rows": rows})
-        .merge(best, on="obj_id", how="left")
-        .astype({"truth_id": "Int64"})
-    )
+    best = best.astype({"truth_id": "Int64"})  # a float, for those that miss, would round large ids
+    table = pd.DataFrame({"obj_id": ids, "rows": rows}).merge(best, on="obj_id", how="left")
     return table.assign(iou=(table["iou"] / table["rows"]).fillna(0.0))
 
 

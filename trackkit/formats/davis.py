@@ -11,6 +11,7 @@ from PIL import Image as PilImage
 
 from trackkit.core.errors import ConfigError, ResultsError
 from trackkit.core.masks import boxes_of_masks, decode_rle_crop, encode_masks
+from trackkit.core.words import plural
 from trackkit.formats.base import Video
 from trackkit.formats.truth import TruthRow, VideoTruth, frame_numbers, truth_table
 
@@ -27,7 +28,9 @@ def write_davis(place: Path, videos: Iterable[Video], classes: tuple[str, ...]) 
         values = _davis_values(video)
         if any(obj_id != value for obj_id, value in values.items()):
             pairs = ", ".join(f"{obj_id} is {value}" for obj_id, value in values.items())
-            notes.append(f"{video.name}: ids above {VOID - 1} do not fit, objects have new ones: {pairs}")
+            notes.append(
+                f"{video.name}: pixels hold ids from 1 to {VOID - 1}, objects have new ones: {pairs}"
+            )
         (place / video.name).mkdir()
         # The smaller lie on top, as in annotated videos.
         tracks = tracks.sort_values(["area_px", "obj_id"], ascending=[False, True])
@@ -46,7 +49,9 @@ def write_davis(place: Path, videos: Iterable[Video], classes: tuple[str, ...]) 
             picture.save(place / video.image(idx, ".png"))
         if cut:
             lost = f"; {hidden} times nothing is left of the larger" if hidden else ""
-            notes.append(f"{video.name}: objects overlap in {cut} frames, the smaller has the pixels{lost}")
+            notes.append(
+                f"{video.name}: objects overlap in {plural(cut, 'frame')}, the smaller has the pixels{lost}"
+            )
     return notes
 
 
@@ -59,7 +64,8 @@ def _davis_values(video: Video) -> dict[int, int]:
             "export it as coco or youtube-vis, or track fewer classes"
         )
         raise ConfigError(msg)
-    return {obj_id: obj_id if ids[-1] < VOID else k for k, obj_id in enumerate(ids, start=1)}
+    fit = all(0 < obj_id < VOID for obj_id in ids)
+    return {obj_id: obj_id if fit else k for k, obj_id in enumerate(ids, start=1)}
 
 
 def _palette() -> bytes:
@@ -101,7 +107,7 @@ def read_davis(folder: Path) -> VideoTruth:
     table = truth_table(rows)
     void = table["obj_id"] == VOID
     if gray and void.all():  # DAVIS 2016: black and white
-        table["obj_id"], void = np.int32(1), ~void
+        table["obj_id"], void = np.int64(1), ~void
     return VideoTruth(
         name=folder.resolve().name,
         rows=table[~void].reset_index(drop=True),

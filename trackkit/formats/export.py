@@ -26,6 +26,7 @@ from trackkit.config import TrackConfig
 from trackkit.core.errors import ConfigError, ResultsError
 from trackkit.core.files import atomic_path
 from trackkit.core.tasks import VideoFailure
+from trackkit.core.words import choose_one
 from trackkit.formats.base import Format, Video
 from trackkit.formats.writers import EXPORT_FORMATS
 from trackkit.results.columns import VIDEO_DTYPES
@@ -152,7 +153,7 @@ class ExportTarget:
             ConfigError: The format is unknown, or the path is not free.
         """
         if format not in EXPORT_FORMATS:
-            msg = f"export format {format!r} is unknown: choose one of {', '.join(EXPORT_FORMATS)}"
+            msg = f"export format {format!r} is unknown: {choose_one(format, EXPORT_FORMATS)}"
             raise ConfigError(msg)
         kind, path = EXPORT_FORMATS[format], Path(path)
         base = path if kind.suffix is None else path.with_suffix("")
@@ -245,6 +246,12 @@ class _Videos:
             msg = (
                 f"{result.task.video_path} has boxes without masks, which {self._target.format} cannot hold: "
                 f"choose one of {', '.join(others)}"
+            )
+            raise ConfigError(msg)
+        if strangers := sorted({*result.tracks["label"].unique()} - {*self._source.classes}):
+            msg = (
+                f"{result.task.video_path} has the label {strangers[0]!r}, which is none of the classes "
+                f"of the prompt, {', '.join(self._source.classes)}: categories are these"
             )
             raise ConfigError(msg)
 

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trackkit.core.errors import ConfigError, ResultsError
+from trackkit.core.words import choose_one
 from trackkit.formats.davis import mask_folders, read_davis
 from trackkit.formats.mot import mot_files, read_mot
 from trackkit.formats.truth import VideoTruth, truth_table, video_names
@@ -56,7 +57,7 @@ def read_ground_truth(path: str | os.PathLike[str], format: str | None = None) -
     if format is None:
         format = _recognise(path)
     if format not in TRUTH_FORMATS:
-        msg = f"ground-truth format {format!r} is unknown: choose one of {', '.join(TRUTH_FORMATS)}"
+        msg = f"ground-truth format {format!r} is unknown: {choose_one(format, TRUTH_FORMATS)}"
         raise ConfigError(msg)
     if path.is_dir() != (format == "davis") and format != "mot":
         msg = f"ground truth {path} is a {'folder' if path.is_dir() else 'file'}: {format} is the other"

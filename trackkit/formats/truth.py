@@ -16,7 +16,7 @@ from trackkit.video.names import safe_stem, unique_stem
 
 ROW_DTYPES: dict[str, str] = {
     "frame_idx": "int32",  # 0-based, in the source video
-    "obj_id": "int32",
+    "obj_id": "int64",
     "label": "str",  # missing where the format has none
     "x": "float32",  # left edge, source pixels
     "y": "float32",  # top edge

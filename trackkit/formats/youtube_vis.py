@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from pycocotools import mask as coco
 
 from trackkit.core.errors import ResultsError
 from trackkit.core.masks import rle_runs
+from trackkit.core.whole_numbers import whole_number
 from trackkit.formats.base import Video
 from trackkit.formats.json_lists import JsonLists, about_dataset
 from trackkit.formats.truth import TruthRow, VideoTruth, frame_numbers, truth_table
@@ -72,24 +73,47 @@ def read_youtube_vis(path: Path) -> Iterator[VideoTruth]:
     """
     try:
         data = json.loads(path.read_bytes())
-        labels = {category["id"]: category["name"] for category in data.get("categories", [])}
-        for video in data["videos"]:
+        categories = _by_id(data.get("categories", []), "category")
+        videos = _by_id(data["videos"], "video")
+        of_video: dict[int, list[dict[str, Any]]] = {number: [] for number in videos}
+        for entry in data["annotations"]:
+            of_video[_listed(entry, "video_id", videos)].append(entry)
+        for number, video in videos.items():
             numbers = frame_numbers(video["file_names"])
             size = int(video["height"]), int(video["width"])
-            rows = [
-                row | {"label": labels.get(entry["category_id"]), "ignored": bool(entry.get("iscrowd", 0))}
-                for entry in data["annotations"]
-                if entry["video_id"] == video["id"]
-                for row in _instance_rows(entry, numbers, size)
-            ]
+            rows: list[TruthRow] = []
+            for obj_id, entry in _by_id(of_video[number], "annotation").items():
+                category = categories[_listed(entry, "category_id", categories)] if categories else {}
+                about = {"label": category.get("name"), "ignored": bool(entry.get("iscrowd", 0))}
+                rows += [{**row, **about, "obj_id": obj_id} for row in _instance_rows(entry, numbers, size)]
             folder = Path(video["file_names"][0]).parent.name
-            name = folder or str(video["id"])
+            name = folder or str(number)
             yield VideoTruth(
                 name, truth_table(rows), size, np.sort(numbers), from_images=True, names=frozenset([name])
             )
     except (OSError, AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         msg = f"{path} is no YouTube-VIS file ({error!r}): expected videos, annotations and categories"
         raise ResultsError(msg) from None
+
+
+def _by_id(entries: Iterable[dict[str, Any]], what: str) -> dict[int, dict[str, Any]]:
+    """Entries by their ids, each of which is of one alone."""
+    found: dict[int, dict[str, Any]] = {}
+    for entry in entries:
+        number = whole_number(entry["id"], f"{what} id")
+        if found.setdefault(number, entry) is not entry:
+            msg = f"{what} id {number} is twice"
+            raise ValueError(msg)
+    return found
+
+
+def _listed(entry: dict[str, Any], key: str, among: Container[int]) -> int:
+    """The id of a video or category that an annotation is of."""
+    number = whole_number(entry[key], key)
+    if number not in among:
+        msg = f"annotation {entry['id']!r} has {key} {number}, which is not in the list"
+        raise ValueError(msg)
+    return number
 
 
 def _instance_rows(
@@ -111,4 +135,4 @@ def _instance_rows(
         x, y, width, height = coco.toBbox(rle)
         if width > 0:
             place = {"x": x, "y": y, "width": width, "height": height}
-            yield {"frame_idx": number, "obj_id": entry["id"], **place, "mask_rle": counts}
+            yield {"frame_idx": number, **place, "mask_rle": counts}

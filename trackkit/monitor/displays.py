@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
 from trackkit.core.tasks import Progress, VideoFailure
+from trackkit.core.words import plural
 from trackkit.monitor.html import run_html, short, thumbnails_html
 from trackkit.monitor.run_state import RunState
 from trackkit.results.video_result import Outcome, video_row
@@ -59,13 +60,20 @@ class TerminalDisplay:
             self._bars = Bars(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                MofNCompleteColumn(),
+                TextColumn("{task.fields[count]}"),
                 TextColumn("{task.fields[note]}"),
                 TimeRemainingColumn(),
                 console=console,
                 transient=True,
             )
-            self._videos = self._bars.add_task("[bold]videos", total=run.total, note="")
+            self._videos = self._bars.add_task(
+                "[bold]videos", total=run.so_far[1], completed=run.skipped, count=self._count, note=""
+            )
+
+    @property
+    def _count(self) -> str:
+        over, total = self._run.so_far
+        return f"{over} of {total}" + (f", {self._run.skipped} done before" if self._run.skipped else "")
 
     def __enter__(self) -> Self:
         if self._bars is not None:
@@ -95,9 +103,17 @@ class TerminalDisplay:
         bar = self._running.get(progress.video_path)
         if bar is None:
             name = Text(short(progress.video_path)).markup
-            bar = self._running[progress.video_path] = self._bars.add_task(f"  {name}", total=None, note="")
-        note = f"{progress.objects} objects  {worker.rate:.0f} frames/s  [dim]{worker.name}"
-        self._bars.update(bar, completed=progress.frames, total=progress.total or None, note=note)
+            bar = self._bars.add_task(f"  {name}", total=progress.total or None, count="", note="")
+            self._running[progress.video_path] = bar
+        # Frames are held back to be revised: nothing is settled for a while.
+        objects = f"{plural(progress.objects, 'object')} so far  " if progress.objects else ""
+        self._bars.update(
+            bar,
+            completed=progress.frames,
+            total=progress.total or None,  # the container does not say
+            count=f"{progress.frames} of {progress.total}" if progress.total else f"{progress.frames}",
+            note=f"{objects}{worker.rate:.0f} frames/s  [dim]{worker.name}",
+        )
 
     def finish(self, outcome: Outcome) -> None:
         """Count a video that is done, and say what is worth saying."""
@@ -111,14 +127,16 @@ class TerminalDisplay:
         if isinstance(outcome, VideoFailure):
             line = f"failed: {row['message']}"
         else:
-            line = f"{row['frames']} frames, {row['objects']} objects, {row['fps']:.1f} frames/s"
+            counts = f"{plural(row['frames'], 'frame')}, {plural(row['objects'], 'object')}"
+            line = f"{counts}, {row['fps']:.1f} frames/s"
             notes = [warning for warning in outcome.warnings if warning not in self._noted]
             if outcome.truncated:
                 notes.append(f"truncated: {outcome.truncated}")
             line = "; ".join([line, *notes])
-        self._print(f"[{self._run.over}/{self._run.total}] {path}: {line}")
+        over, total = self._run.so_far
+        self._print(f"[{over}/{total}] {path}: {line}")
         if self._bars is not None:
-            self._bars.advance(self._videos)
+            self._bars.update(self._videos, advance=1, count=self._count)
             if path in self._running:
                 self._bars.remove_task(self._running.pop(path))
 

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from trackkit.core.clock import STAGES
+from trackkit.core.words import plural
 from trackkit.monitor.run_state import RunState, WorkerState
 
 _COLORS = dict(zip(STAGES, ("#8d99ae", "#3d7eff", "#12b886", "#ffa94d", "#c855e8"), strict=True))
@@ -89,13 +90,14 @@ def clock_time(seconds: float) -> str:
 
 
 def _head(run: RunState) -> str:
-    counts = [f"{run.over} of {run.total} videos"]
+    over, total = run.so_far
+    counts = [f"{over} of {plural(total, 'video')}"]
     counts += [f"{run.status[name]} {name}" for name in ("ok", "truncated", "failed") if run.status[name]]
     if run.over < run.total:
         counts.append(f"{run.total - run.over} left")
     if run.skipped:
         counts.append(f"{run.skipped} done before")
-    counts += [f"{run.frames} frames, {run.objects} objects", f"{run.rate:.1f} frames/s"]
+    counts += [f"{plural(run.frames, 'frame')}, {plural(run.objects, 'object')}", f"{run.rate:.1f} frames/s"]
     left = "" if run.left_s is None else f", {clock_time(run.left_s)} to go"
     counts.append(f"{clock_time(run.elapsed_s)}{left}")
     if run.ended:
@@ -117,7 +119,7 @@ def _worker_row(worker: WorkerState, columns: Collection[str], gone: bool) -> st
     now, shares = worker.now, worker.shares()
     gpu = "" if worker.gpu is None else f" (GPU {escape(worker.gpu)})"
     counts = {"video": worker.videos, "frame": worker.frames, "object": worker.objects}
-    done = [f"{count} {noun}" if count == 1 else f"{count} {noun}s" for noun, count in counts.items()]
+    done = [plural(count, noun) for noun, count in counts.items()]
     if worker.failed:
         done.append(f"{worker.failed} failed")
     stages = "".join(

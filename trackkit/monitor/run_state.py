@@ -135,6 +135,11 @@ class RunState:
         return monotonic() - self._began if self.ended is None else self._took
 
     @property
+    def so_far(self) -> tuple[int, int]:
+        """Videos that are over, and videos of the whole list; those done before are in both."""
+        return self.over + self.skipped, self.total + self.skipped
+
+    @property
     def over(self) -> int:
         """Videos that are done or failed."""
         return self.status.total()

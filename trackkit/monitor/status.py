@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,35 +39,40 @@ class RunStatus:
     writer: str | None
 
 
-def read_status(output_jsonl: str | os.PathLike[str], videos: Videos | None = None) -> RunStatus:
+def read_status(
+    output_jsonl: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], videos: Videos | None = None
+) -> RunStatus:
     """Read how far a run is. A line that is being written just now does not count yet.
 
     Args:
-        output_jsonl: The results file.
-        videos: The list of the run, to count what is left.
+        output_jsonl: The results file; or those of several runs, such as the tasks of a job array, that are
+            counted together. A video that is done in any of them is done, and counts once.
+        videos: The list of the run, or of all of them, to count what is left.
 
     Raises:
         ResultsError: There are no results, or a line cannot be read; the message names it.
         ConfigError: The list cannot be read.
     """
-    path = Path(output_jsonl)
-    if not path.exists() and not failures_path(path).exists():
-        msg = f"{path} is not there, nor are failures beside it: give the --output-jsonl of a run"
-        raise ResultsError(msg)
+    given = [output_jsonl] if isinstance(output_jsonl, str | os.PathLike) else output_jsonl
+    paths = [Path(path) for path in given]
     done, truncated, seconds, workers = DoneVideos(), 0, 0.0, set()
-    for number, line in numbered_lines(path) if path.exists() else ():
-        if not line.endswith(b"\n"):
-            break
-        try:
-            done.add(decode_head(line), number)
-            run = decode_run(line)
-            truncated += run["truncated"] is not None
-            seconds += run["seconds"]["total"]
-            workers.add(run["worker"])
-        except (ResultsError, KeyError, TypeError) as error:
-            msg = f"{path}, line {number} cannot be read ({error}): is it a results file of trackkit?"
-            raise ResultsError(msg) from None
-    failures = {failure.task.file: failure for failure, _ in iter_failures(path)}
+    for path in paths:
+        if not path.exists() and not failures_path(path).exists():
+            msg = f"{path} is not there, nor are failures beside it: give the --output-jsonl of a run"
+            raise ResultsError(msg)
+        for number, line in numbered_lines(path) if path.exists() else ():
+            if not line.endswith(b"\n"):
+                break
+            try:
+                done.add(decode_head(line), number)
+                run = decode_run(line)
+                truncated += run["truncated"] is not None
+                seconds += run["seconds"]["total"]
+                workers.add((path, run["worker"]))
+            except (ResultsError, KeyError, TypeError) as error:
+                msg = f"{path}, line {number} cannot be read ({error}): is it a results file of trackkit?"
+                raise ResultsError(msg) from None
+    failures = {failure.task.file: failure for path in paths for failure, _ in iter_failures(path)}
     failed = [failure for key, failure in failures.items() if key not in done.files]
     left = None
     if videos is not None:  # whatever was pointed out in them: a list of videos does not say
@@ -81,5 +87,5 @@ def read_status(output_jsonl: str | os.PathLike[str], videos: Videos | None = No
         examples={failure.error_type: failure.message for failure in failed},
         left=left,
         videos_per_hour=3600 * len(done.files) * len(workers) / seconds if seconds else None,
-        writer=held_by(path),
+        writer=", ".join(filter(None, map(held_by, paths))) or None,
     )

@@ -14,6 +14,7 @@ import pandas as pd
 
 from trackkit.core.clock import STAGES
 from trackkit.core.errors import ConfigError, VideoError
+from trackkit.core.words import plural
 from trackkit.results.trust import by_track
 from trackkit.results.video_result import VideoResult
 from trackkit.tracking_results import TrackingResults
@@ -122,7 +123,7 @@ def plot_stages(results: TrackingResults, *, ax: Axes | None = None) -> Axes:
         label = name.removeprefix("seconds_")
         ax.barh([f"worker {worker}" for worker in seconds.index], seconds[name], left=left, label=label)
         left += seconds[name]
-    ax.set(xlabel="time [s]", title=f"{len(done)} videos")
+    ax.set(xlabel="time [s]", title=plural(len(done), "video"))
     ax.invert_yaxis()
     _legend(ax)
     return ax

@@ -12,7 +12,7 @@ In ground truth an object may have its ``visibility`` in a frame, the visible sh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import groupby
 from operator import attrgetter
@@ -28,6 +28,7 @@ from trackkit.core.errors import ConfigError, ResultsError
 from trackkit.core.frames import VideoInfo
 from trackkit.core.masks import rle_areas
 from trackkit.core.tasks import VideoFailure, VideoTask, failure_of_values, task_of
+from trackkit.core.whole_numbers import INT32_MAX, whole_numbers
 from trackkit.results.columns import TRACK_DTYPES, empty_frame
 from trackkit.results.video_result import VideoResult
 
@@ -291,7 +292,6 @@ def _decode(data: dict[str, Any]) -> tuple[VideoResult, TrackConfig]:
             for track in data["objects"]
             for entry in track["frames"]
         ]
-        rows.sort(key=lambda row: (row[0], row[2]))
         processed = data["processed_frames"]["frame_idx"], data["processed_frames"]["time_s"]
     info, run = data["video_info"], dict(data["run"])
     task = replace(decode_task(data), output_video=run.pop("output_video"))
@@ -302,7 +302,7 @@ def _decode(data: dict[str, Any]) -> tuple[VideoResult, TrackConfig]:
             info["width"], info["height"], info["original_fps"], info["total_frames"], info["duration_s"]
         ),
         tracks=_tracks(data, config.classes, rows),
-        frames=(np.array(processed[0], np.int32), np.array(processed[1], np.float64)),
+        frames=(_frame_indices(processed[0]), np.array(processed[1], np.float64)),
         **run,
     )
     return result, config
@@ -312,6 +312,9 @@ def _tracks(data: dict[str, Any], classes: tuple[str, ...], rows: list[tuple[Any
     if not rows:
         return empty_frame(TRACK_DTYPES)
     frame_idx, time_s, obj_id, label, entries = zip(*rows, strict=True)
+    if not all(isinstance(each, str) for each in set(label)):
+        msg = f"a label is {next(each for each in label if not isinstance(each, str))!r}: expected a text"
+        raise TypeError(msg)
     boxes = np.array([entry["bbox"] for entry in entries], np.float32)
     areas: Any = np.round(boxes[:, 2] * boxes[:, 3])
     counts: Any = [None] * len(rows)
@@ -320,10 +323,11 @@ def _tracks(data: dict[str, Any], classes: tuple[str, ...], rows: list[tuple[Any
         areas = rle_areas(counts, data["video_info"]["height"], data["video_info"]["width"])
     columns = {
         "video_path": pd.Categorical([data["video_path"]] * len(rows)),
-        "label": pd.Categorical(label, categories=pd.Index(classes)),
-        "frame_idx": frame_idx,
+        # Ground truth may have labels that are none of the classes.
+        "label": pd.Categorical(label, categories=pd.Index(dict.fromkeys((*classes, *label)))),
+        "frame_idx": _frame_indices(frame_idx),
         "time_s": time_s,
-        "obj_id": obj_id,
+        "obj_id": whole_numbers(obj_id, "obj_id", -INT32_MAX - 1, INT32_MAX),
         "score": [entry["score"] for entry in entries],
         **dict(zip(("x", "y", "width", "height"), boxes.T, strict=True)),
         "area_px": areas,
@@ -333,7 +337,12 @@ def _tracks(data: dict[str, Any], classes: tuple[str, ...], rows: list[tuple[Any
     }
     if any("visibility" in entry for entry in entries):
         columns["visibility"] = [float(entry.get("visibility", 1.0)) for entry in entries]
-    return pd.DataFrame(columns).astype(TRACK_DTYPES)
+    tracks = pd.DataFrame(columns).astype(TRACK_DTYPES)
+    return tracks if "frames" in data else tracks.sort_values(["frame_idx", "obj_id"], ignore_index=True)
+
+
+def _frame_indices(values: Sequence[Any]) -> npt.NDArray[np.int32]:
+    return whole_numbers(values, "frame_idx", 0, INT32_MAX).astype(np.int32)
 
 
 def encode_failure(failure: VideoFailure, config: TrackConfig) -> bytes:

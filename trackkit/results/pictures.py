@@ -15,6 +15,7 @@ from trackkit.core.arrays import Image
 from trackkit.core.errors import ResultsError
 from trackkit.core.frames import Frame, VideoInfo
 from trackkit.core.tasks import VideoTask
+from trackkit.core.words import plural
 from trackkit.results.rows import objects_in
 from trackkit.video.draw import draw, fit
 from trackkit.video.reader import read_frames
@@ -103,8 +104,11 @@ def spread(result: TrackedVideo, count: int) -> list[int]:
 
 def headline(result: TrackedVideo) -> str:
     """One line about a video."""
-    objects, frames = result.tracks["obj_id"].nunique(), len(result.frames[0])
-    return f"{Path(result.task.video_path).name}: {objects} objects in {frames} frames"
+    objects, frames = (
+        plural(result.tracks["obj_id"].nunique(), "object"),
+        plural(len(result.frames[0]), "frame"),
+    )
+    return f"{Path(result.task.video_path).name}: {objects} in {frames}"
 
 
 def close_up(result: TrackedVideo, obj_id: int, frame: Frame) -> tuple[str, Image]:

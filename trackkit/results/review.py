@@ -11,6 +11,7 @@ import pandas as pd
 
 from trackkit.core.arrays import Image
 from trackkit.core.errors import ResultsError, VideoError
+from trackkit.core.words import plural
 from trackkit.results.html import picture_strip
 from trackkit.results.pictures import TrackedVideo, close_up, source_frames
 from trackkit.results.trust import PARTS
@@ -40,7 +41,8 @@ class Review:
             numbers = ", ".join(f"{name} {row[name]:.2f}" for name in PARTS if not pd.isna(row[name]))
             head = f"{row['trust']:.2f} {row['label']} #{row['obj_id']} of {row['video_path']}"
             parts.append(
-                f"<div style='margin-top: .6em'><b>{escape(head)}</b> {row['rows']} rows; {numbers}</div>"
+                f"<div style='margin-top: .6em'><b>{escape(head)}</b> "
+                f"{plural(row['rows'], 'row')}; {numbers}</div>"
                 f"{picture_strip(pictures)}"
             )
         return "".join(parts) or "no tracks"

@@ -7,6 +7,7 @@ from html import escape
 
 import pandas as pd
 
+from trackkit.core.words import plural
 from trackkit.results.trust import PARTS
 
 _SHOWN = 10  # rows of a table in a summary
@@ -38,10 +39,10 @@ def results_html(
     if seconds and frames:
         lines.append(
             f"{frames / seconds:.1f} frames/s a worker, {seconds:.0f} s of work on "
-            f"{videos['worker'].nunique()} workers, {frames / len(videos):.0f} frames a video"
+            f"{plural(videos['worker'].nunique(), 'worker')}, {frames / len(videos):.0f} frames a video"
         )
     if warned := int(videos["warnings"].notna().sum()):
-        lines.append(f"{warned} videos with warnings: <code>results.videos.warnings</code>")
+        lines.append(f"{plural(warned, 'video')} with warnings: <code>results.videos.warnings</code>")
     parts = ["".join(f"<div>{line}</div>" for line in lines)]
     if len(failures):
         columns = ["video_path", "error_type", "message", "attempts"]

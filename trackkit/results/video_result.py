@@ -79,7 +79,7 @@ def video_row(result: Outcome) -> dict[str, Any]:
             "worker": result.worker,
             "gpu": result.gpu,
             "seconds_total": result.seconds,
-            "message": f"{result.error_type}: {result.message}",
+            "message": f"{result.error_type}: {reason_of(result)}",
         }
     info, total, frames = result.info, result.seconds["total"], len(result.frames[0])
     return {
@@ -124,4 +124,12 @@ def failure_of(outcome: Outcome) -> VideoFailure | None:
 def failure_row(failure: VideoFailure) -> dict[str, Any]:
     """The row of ``TrackingResults.failures`` for one failed video."""
     row = {name: getattr(failure, name) for name in FAILURE_DTYPES if name != "video_path"}
-    return {"video_path": failure.task.video_path, **row}
+    return {"video_path": failure.task.video_path, **row, "message": reason_of(failure)}
+
+
+def reason_of(failure: VideoFailure) -> str:
+    """What the error said, without the path that it begins with: tables have that in a column of its own."""
+    for path in (failure.task.source, failure.task.video_path):
+        if failure.message.startswith(f"{path}: "):
+            return failure.message.removeprefix(f"{path}: ")
+    return failure.message

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from trackkit.core.errors import ClusterError, ConfigError
+from trackkit.core.words import plural
 
 
 def visible_gpus() -> list[str]:
@@ -56,7 +57,8 @@ def choose_gpus(
         raise ClusterError(msg)
     wrong = [index for index in gpu_ids or () if not 0 <= index < len(visible)]
     if wrong:
-        msg = f"gpu_ids {wrong} are not there: torch sees {len(visible)} GPUs, 0 to {len(visible) - 1}"
+        seen = plural(len(visible), "GPU")
+        msg = f"gpu_ids {wrong} are not there: torch sees {seen}, 0 to {len(visible) - 1}"
         raise ClusterError(msg)
     slots = [visible[index] for index in gpu_ids] if gpu_ids else visible
     if num_workers and slots:

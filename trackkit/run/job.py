@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +13,7 @@ from trackkit.core.errors import PromptError, VideoWriteError
 from trackkit.core.files import remove_abandoned
 from trackkit.core.options import documented, takes
 from trackkit.core.tasks import VideoFailure, VideoTask
+from trackkit.core.words import plural
 from trackkit.results.journal import Journal
 from trackkit.results.video_result import Outcome
 from trackkit.run.options import JobOptions, PromptsByVideo
@@ -35,6 +36,8 @@ class Job:
         done: Tasks that ``output_jsonl`` holds already.
         failed: Failures that are not tried again.
         notes: What the user should know: what was left out, repairs, files that were moved aside.
+        output_jsonl: The results file, None without one.
+        output_video_dir: The folder of annotated videos, None without one.
 
     Raises:
         VideoOpenError: Videos are missing; the message names each of them.
@@ -48,16 +51,20 @@ class Job:
         how = JobOptions(**options)
         config.check_known()
         found = look_for_videos(videos)
-        self.notes = list(found.notes)
+        self._place = {os.path.abspath(name): place for place, name in enumerate(found.names)}  # noqa: PTH100
         tasks, missing = make_tasks(
             found.names, output_video_dir=how.output_video_dir, skip_missing=how.skip_missing
         )
         tasks = _with_prompts(tasks, missing, how.prompts or {}, config)
+        self.notes = [*config.notes, *found.notes]
         if how.output_video_dir is not None:
             _make_folder(Path(how.output_video_dir))
             removed = remove_abandoned(Path(how.output_video_dir))
             if removed:
-                self.notes.append(f"{removed} unfinished files of runs that were killed were removed")
+                files = plural(removed, "unfinished file")
+                self.notes.append(f"{files} of runs that were killed {'is' if removed == 1 else 'are'} gone")
+        self.output_jsonl = None if how.output_jsonl is None else Path(how.output_jsonl)
+        self.output_video_dir = None if how.output_video_dir is None else Path(how.output_video_dir)
         self._journal: Journal | None = None
         if how.output_jsonl is not None:
             self._journal = Journal(how.output_jsonl, config, layout=how.layout, resume=how.resume)
@@ -98,6 +105,11 @@ class Job:
         """
         if self._journal is not None:
             self._journal.write(outcome)
+
+    def in_order(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
+        """Outcomes in the order in which the user named the videos; they come largest first."""
+        last = len(self._place)
+        return sorted(outcomes, key=lambda outcome: self._place.get(outcome.task.source, last))
 
     def read_done(self) -> Iterator[Outcome]:
         """The results of the videos that were done before, and the failures that are not tried again."""

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from distributed import Client, Security
 
 from trackkit.core.errors import ConfigError
-from trackkit.core.options import check_options, documented, option
+from trackkit.core.options import check_options, documented, explain_unknown, option
 from trackkit.core.prompts import Prompts
 from trackkit.core.tasks import Progress
 from trackkit.results.jsonl_line import LAYOUTS
@@ -20,6 +20,7 @@ LOCALHOST = "127.0.0.1"
 
 
 @documented()
+@explain_unknown
 @dataclass(frozen=True, kw_only=True)
 class SessionOptions:
     """Where videos are tracked: devices, workers, the cluster, and how long a video may take.
@@ -91,6 +92,7 @@ class SessionOptions:
 
 
 @documented()
+@explain_unknown
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
     """What a run writes, and what it leaves out.
@@ -125,6 +127,7 @@ class JobOptions:
 
 
 @documented()
+@explain_unknown
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(JobOptions):
     """What a run writes and leaves out, and how it is shown."""

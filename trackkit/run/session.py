@@ -142,7 +142,8 @@ class Session:
     def track(self, videos: Videos, **options: Any) -> TrackingResults:
         """Track videos and hold all their results in memory.
 
-        Videos that ``output_jsonl`` holds already are read from it: the results are those of the whole list.
+        Videos that ``output_jsonl`` holds already are read from it: the results are those of the whole list,
+        in its order.
 
         Args:
             videos: A list file, a video, a folder, a pattern, or paths.
@@ -157,7 +158,7 @@ class Session:
         """
         how = RunOptions(**options)
         with Job(videos, self.config, **values_of(how, JobOptions)) as job:
-            return TrackingResults([*job.read_done(), *self._show(job, how)], self.config)
+            return TrackingResults(job.in_order([*job.read_done(), *self._show(job, how)]), self.config)
 
     @takes(RunOptions)
     def iter_results(self, videos: Videos, **options: Any) -> Iterator[Outcome]:
@@ -287,4 +288,4 @@ def track(
         Job(videos, config, **values_of(how, JobOptions)) as job,
         Session(config, **session or {}) as running,
     ):
-        return TrackingResults([*job.read_done(), *running._show(job, how)], config)
+        return TrackingResults(job.in_order([*job.read_done(), *running._show(job, how)]), config)

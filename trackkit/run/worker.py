@@ -17,6 +17,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 from trackkit.config import TrackConfig
 from trackkit.core.errors import VideoTimeout
 from trackkit.core.tasks import Progress, VideoFailure, VideoTask
+from trackkit.core.words import plural
 from trackkit.monitor.events import LAST_WORDS_TOPIC, PROGRESS_TOPIC
 from trackkit.results.video_result import Outcome
 from trackkit.run.attempt import attempt
@@ -134,7 +135,7 @@ def run_task(task: VideoTask, order: WorkOrder) -> Outcome:
     def give_up(stack: str) -> None:
         seconds = perf_counter() - started
         message = (
-            f"{task.video_path}: hangs after {reached} frames; its worker process was ended after "
+            f"{task.video_path}: hangs after {plural(reached, 'frame')}; its worker process was ended after "
             f"{seconds:.0f} s, as --timeout-per-video is {order.timeout_s:g} s. "
             "The traceback says where it hung"
         )

@@ -15,6 +15,7 @@ from trackkit.core.files import atomic_write
 from trackkit.core.frames import VideoInfo
 from trackkit.core.masks import encode_masks
 from trackkit.core.tasks import VideoTask
+from trackkit.core.whole_numbers import INT32_MAX, whole_numbers
 from trackkit.results.columns import TRACK_DTYPES
 from trackkit.results.jsonl_line import encode_result
 from trackkit.results.video_result import VideoResult
@@ -114,19 +115,26 @@ def write_ground_truth(
             with ``visibility`` or without. All ``num_frames`` frames count as annotated.
 
     Raises:
-        ConfigError: A label cannot be a class of a prompt.
+        ConfigError: A label cannot be a class of a prompt, or an id no number of 32 bits.
     """
     path = Path(path)
     labels = sorted({str(label) for _, rows in videos.values() for label in rows["label"].unique()})
     config = TrackConfig(". ".join(labels) or "object")
     if labels and config.classes != tuple(labels):
         msg = (
-            f"labels {labels} read as classes {config.classes}: expected names without . , ; in one spelling"
+            f"labels {labels} read as classes {config.classes}: expected names without . , ; | in one "
+            "spelling, not in brackets or quotes"
         )
         raise ConfigError(msg)
     lines = []
     for video_path, (info, rows) in videos.items():
         name, frames = os.fspath(video_path), np.arange(info.num_frames, dtype=np.int32)
+        try:
+            whole_numbers(rows["frame_idx"].tolist(), "frame_idx", 0, INT32_MAX)
+            whole_numbers(rows["obj_id"].tolist(), "obj_id", -INT32_MAX - 1, INT32_MAX)
+        except ValueError as error:
+            msg = f"{name}: {error}"
+            raise ConfigError(msg) from None
         result = VideoResult(
             task=VideoTask(name, str(Path(name).absolute())),
             info=info,

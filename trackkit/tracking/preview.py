@@ -19,6 +19,7 @@ from trackkit.core.clock import StageClock
 from trackkit.core.errors import VideoDecodeError, VideoTimeout
 from trackkit.core.frames import Detections, Frame, TrackedObjects
 from trackkit.core.tasks import VideoFailure, VideoTask
+from trackkit.core.words import duration, plural
 from trackkit.detectors import AdjustableDetector, Detector
 from trackkit.results.columns import TRACK_DTYPES, empty_frame
 from trackkit.results.html import data_url
@@ -203,10 +204,11 @@ class Preview:
         found = int((self.detections["score"] >= self.config.box_threshold).sum())
         looked_at = int(self.videos["looked_at"].sum())
         failed = f", {len(self.failures)} failed" if len(self.failures) else ""
-        run = pd.Timedelta(seconds=round(self.estimate_s(), 1))
         return (
-            f"Preview({n} videos{failed}; {found} detections in {looked_at} frames; "
-            f"a run of {frames} frames on {self.workers} workers will take about {run})"
+            f"Preview({plural(n, 'video')}{failed}; "
+            f"{plural(found, 'detection')} in {plural(looked_at, 'frame')}; "
+            f"a run of {plural(frames, 'frame')} on {plural(self.workers, 'worker')} "
+            f"will take about {duration(self.estimate_s())})"
         )
 
     def _repr_html_(self) -> str:

@@ -9,6 +9,7 @@ from trackkit.config import TrackConfig
 from trackkit.core.clock import StageClock
 from trackkit.core.frames import TrackedObjects
 from trackkit.core.tasks import Progress, VideoTask
+from trackkit.core.words import duration
 from trackkit.weights.releases import SAM2_RELEASES, sam2_release
 
 ProgressCallback = Callable[[Progress], None]
@@ -102,7 +103,7 @@ def cpu_speed_warning(config: TrackConfig, seconds_per_frame: float) -> str | No
     smaller = f"--sam-type {smallest.name} has {smallest.megabytes / release.megabytes:.0%} of its weights, "
     return (
         f"{release.name} takes {seconds_per_frame:.1f} s a frame on this CPU, "
-        f"{seconds_per_frame / 3.6:.1f} hours for 1000 frames: "
+        f"{duration(1000 * seconds_per_frame)} for 1000 frames: "
         f"{smaller if release.parameters > 2 * smallest.parameters else ''}"
         "--fps takes fewer frames, and --preset color needs no SAM 2"
     )

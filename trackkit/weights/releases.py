@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from trackkit.core.errors import ConfigError
+from trackkit.core.words import choose_one
 from trackkit.weights.shipped import DETECTOR_MINI, DETECTOR_NAMES, SAM2_MINI
 
 
@@ -133,8 +134,8 @@ def sam2_release(sam_type: str) -> Sam2Release:
     """
     release = find_sam2_release(sam_type)
     if release is None:
-        names = ", ".join(SAM2_MODELS)
-        msg = f"sam_type {sam_type!r} is unknown: choose one of {names}, or t, s, b+, l, mini"
+        known = choose_one(sam_type, SAM2_MODELS)
+        msg = f"sam_type {sam_type!r} is unknown: {known}; the short forms are t, s, b+, l, mini"
         raise ConfigError(msg)
     return release
 

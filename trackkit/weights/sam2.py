@@ -44,7 +44,7 @@ def find_sam2(sam_type: str, model_path: str | None = None) -> Path:
         if path.is_file():
             return path
         problem = "is a folder: name a file in it" if path.is_dir() else "does not exist"
-        msg = f"model_path {model_path!r} {problem} (seen from {Path.cwd()}); " + _how_to_get(release)
+        msg = f"model_path {model_path!r} {problem} (seen from {Path.cwd()}). " + _how_to_get(release)
         raise CheckpointError(msg)
     found = find_release(release)
     if found is None:

@@ -57,13 +57,17 @@ def test_a_closed_vocabulary_refuses_every_class_with_an_unknown_word() -> None:
     assert "class 'Tiny red Zebra' has words that this GroundingDINO does not know: Tiny, Zebra." in message
     assert "It knows red, blue, circle, square, object." in message
     assert "IDEA-Research/grounding-dino-base" in message
+    assert "Write 'red object'. " in message
+    with pytest.raises(PromptError, match="Write 'blue square'"):
+        make_prompts(["a Blue square lamp"], tokenizer, MAX_TEXT_LEN)
 
 
 def test_word_endings_do_not_open_a_vocabulary() -> None:
     tokenizer = closed_tokenizer("##s", "a")
     make_prompts(["red circles", "a square"], tokenizer, MAX_TEXT_LEN)
     with pytest.raises(
-        PromptError, match=r"does not know: cubes\. It knows red, blue, circle, square, object\."
+        PromptError,
+        match=r"does not know: cubes\. Write 'red object'\. It knows red, blue, circle, square, object\.",
     ):
         make_prompts(["red cubes"], tokenizer, MAX_TEXT_LEN)
 

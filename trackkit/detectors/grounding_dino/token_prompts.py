@@ -79,9 +79,12 @@ def _check_words(name: str, known: Sequence[str], tokenizer: Any) -> None:
     # An unknown word would be one and the same token whatever it says: the others would decide alone.
     words = [word for word in name.split() if _is_unknown(word, tokenizer)]
     if words:
+        rest = [word.lower() for word in name.split() if word.lower() in known]
+        rest += ["object"] if len(rest) == 1 and "object" in known else []
+        advice = f"Write {' '.join(rest)!r}. " if rest else ""
         msg = (
-            f"class {name!r} has words that this GroundingDINO does not know: {', '.join(words)}. It knows "
-            f"{', '.join(known)}. For other words use a released model, such as {DEFAULT_DETECTOR}"
+            f"class {name!r} has words that this GroundingDINO does not know: {', '.join(words)}. {advice}"
+            f"It knows {', '.join(known)}. For other words use a released model, such as {DEFAULT_DETECTOR}"
         )
         raise PromptError(msg)
 
