@@ -85,6 +85,14 @@ def test_numbers_with_gaps(tmp_path: Path) -> None:
     assert (whole.frames.tolist(), apart.frames.tolist()) == ([0, 5, 10], [0, 1, 2])
 
 
+def test_decimal_names_are_places(tmp_path: Path) -> None:
+    for obj_id, name in enumerate(("999.5", "1000.25", "1000.5"), start=1):
+        write_png(tmp_path / "car" / f"{name}.png", np.full((4, 4), obj_id, np.uint8))
+    (truth,) = read_ground_truth(tmp_path / "car")
+    rows = truth.in_video(3).rows
+    assert (rows["frame_idx"].tolist(), rows["obj_id"].tolist()) == ([0, 1, 2], [1, 2, 3])
+
+
 def test_what_is_no_ground_truth(tmp_path: Path) -> None:
     def complaint(path: Path, kind: type[Exception], format: str | None = None) -> str:
         with pytest.raises(kind) as caught:

@@ -14,6 +14,7 @@ from trackkit.core.masks import boxes_of_masks, decode_rle_crop, encode_masks
 from trackkit.core.words import plural
 from trackkit.formats.base import Video
 from trackkit.formats.truth import TruthRow, VideoTruth, frame_numbers, truth_table
+from trackkit.video.names import natural_sorted
 
 VOID = 255
 
@@ -89,7 +90,7 @@ def read_davis(folder: Path) -> VideoTruth:
     Raises:
         ResultsError: An image cannot be read, or is of another size than the others.
     """
-    files = sorted(folder.glob("*.png"))
+    files = [Path(name) for name in natural_sorted(map(str, folder.glob("*.png")))]
     numbers = frame_numbers([file.name for file in files])
     order = np.argsort(numbers)
     rows: list[TruthRow] = []

@@ -93,7 +93,8 @@ def truth_table(rows: list[TruthRow] | pd.DataFrame) -> pd.DataFrame:
 
 def frame_numbers(names: list[str]) -> npt.NDArray[np.int32]:
     """Frame numbers: of the images' names where every one ends in its own, else their places."""
-    found = [re.search(r"(\d+)$", Path(name).stem) for name in names]
+    # The fraction of a decimal number, as in 1623.25.png, is no number of a frame.
+    found = [re.search(r"^(?!\d+\.\d+$).*?(\d+)$", Path(name).stem) for name in names]
     numbers = {int(match[1]) for match in found if match}
     if len(numbers) == len(names) and max(numbers, default=0) < 2**31:
         return np.array([int(match[1]) for match in found if match], np.int32)
