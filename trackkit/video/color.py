@@ -4,17 +4,18 @@ Nearly every video is coded for such a screen, and swscale's RGB is what a perso
 (Rec. ITU-T H.273) say how their light is coded. It is worked out in floating point; 1.0 is the white of SDR.
 
 - **PQ and HLG** (Rec. ITU-R BT.2100): the light of the reference display. 203 cd/m2 is white (Rep. ITU-R
-  BT.2408), so SDR that was put into HDR comes back as it was. Brighter light goes into a shoulder, the idea of
-  Rep. ITU-R BT.2390, that has no upper end: nothing clips, and the order of greys stays. One factor scales all
-  three components, so the hue stays.
-- **Wide gamut in SDR** (BT.2020, P3): greys stay; colours outside BT.709 go to its border (Rec. ITU-R BT.2087).
+  BT.2408), so SDR that was put into HDR comes back as it was. Brighter light goes into a shoulder, the idea
+  of Rep. ITU-R BT.2390, that has no upper end: nothing clips, and the order of greys stays. One factor
+  scales all three components, so the hue stays. The system gamma of HLG applies to each component, as an SDR
+  camera's does and as in FFmpeg's zscale; BT.2100 has it for luminance, which shows vivid colours paler.
+- **Wide gamut in SDR** (BT.2020, P3): greys stay; colours outside BT.709 go to its border (Rec. ITU-R
+  BT.2087).
 - **Linear and logarithmic curves**: the light that they state.
 - **Matrices that swscale does not know**: ICtCp, YCgCo, and the one that follows from the primaries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -64,10 +65,12 @@ _NOT_FOR_SCREENS: dict[int, str] = {
 }
 _CURVES_OF_BT2020 = frozenset({*_HDR, ColorTrc.BT2020_10, ColorTrc.BT2020_12})
 
-# Matrices in H.273, and those among them by which swscale makes RGB.
-_RESERVED, _YCGCO, _BT2020_CL, _OF_PRIMARIES, _OF_PRIMARIES_CL, _ICTCP = 3, 8, 10, 12, 13, 14
+# Matrices in H.273. Swscale makes RGB by some; the weights of red and blue in luma make up most.
+_UNSTATED, _YCGCO, _BT2020, _BT2020_CL, _OF_PRIMARIES, _OF_PRIMARIES_CL, _ICTCP = 2, 8, 9, 10, 12, 13, 14
 _OF_SWSCALE = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
-_OF_BT2020 = frozenset({9, _BT2020_CL, _ICTCP})
+_OF_BT2020 = frozenset({_BT2020, _BT2020_CL, _ICTCP})
+_BT601 = (0.299, 0.114)
+_LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
 _UNKNOWN = {11: "SMPTE ST 2085", 15: "IPT-C2 of Dolby Vision", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
 
 # BT.2100: from RGB to L M S, and from their signal to I Ct Cp.
@@ -76,7 +79,6 @@ _ICTCP_OF_PQ = np.array([[2048, 2048, 0], [6610, -13613, 7003], [17933, -17390, 
 _ICTCP_OF_HLG = np.array([[2048, 2048, 0], [3625, -7465, 3840], [9500, -9212, -288]]) / 4096
 _YCGCO_OF_RGB = np.array([[1, 2, 1], [-1, 2, -1], [2, 0, -2]]) / 4
 
-_LUMINANCE = np.array([[0.2126, 0.7152, 0.0722]], np.float32)  # of linear BT.709
 _EIGHT_BITS = np.round(np.arange(_TOP + 1) / 257).astype(np.uint8)
 
 
@@ -86,7 +88,7 @@ class _Curve:
 
     light: _Light  # of each signal of 16 bits
     shown: Image  # of each square root of light in 16 bits: finer in the dark, as the eye is
-    gain: Callable[[_Light], _Light] | None  # (H, W), of linear BT.709 (H, W, 3)
+    above_white: bool  # whether there is more light than an SDR screen has
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +96,7 @@ class Coding:
     """How frames with the same tags become RGB of BT.709.
 
     Attributes:
-        notes: What the user should know of it; each begins with "frames" or the like, to be counted.
+        notes: What the user should know of it; each is to be followed by a number of frames.
     """
 
     notes: tuple[str, ...] = ()
@@ -105,16 +107,16 @@ class Coding:
 
     def image(self, frame: av.VideoFrame, reformatter: VideoReformatter) -> Image:
         """RGB ``uint8 (H, W, 3)``, the caller's own."""
-        if self._matrix is None and self._curve is None:
+        if self._matrix is not None:
+            planes = _planes(self._reformat(frame, reformatter, "yuv444p16le", ColorRange.JPEG))
+        elif self._curve is not None:
+            green, blue, red = _planes(self._reformat(frame, reformatter, "gbrp16le"))
+            planes = [red, green, blue]
+        else:
             rgb = self._reformat(frame, reformatter, "rgb24")
             image = np.asarray(rgb.to_ndarray(), np.uint8)
             # Else it is the decoder's own memory, or has rows with padding.
             return image if rgb is not frame and image.flags.c_contiguous else image.copy()
-        if self._matrix is None:
-            green, blue, red = _planes(self._reformat(frame, reformatter, "gbrp16le"))
-            planes = [red, green, blue]
-        else:
-            planes = _planes(self._reformat(frame, reformatter, "yuv444p16le", ColorRange.JPEG))
         image = np.empty((frame.height, frame.width, 3), np.uint8)
         step = max(1, _PIXELS // frame.width)
         for top in range(0, frame.height, step):
@@ -123,7 +125,11 @@ class Coding:
         return image
 
     def _reformat(
-        self, frame: av.VideoFrame, reformatter: VideoReformatter, pix_fmt: str, full: ColorRange | None = None
+        self,
+        frame: av.VideoFrame,
+        reformatter: VideoReformatter,
+        pix_fmt: str,
+        full: ColorRange | None = None,
     ) -> av.VideoFrame:
         matrix = self._read_as
         return reformatter.reformat(
@@ -141,8 +147,8 @@ class Coding:
         if self._curve is None:
             return _EIGHT_BITS.take(signal)
         light = cv2.transform(self._curve.light.take(signal), self._to_bt709)
-        if self._curve.gain is not None:
-            light = cv2.multiply(light, cv2.merge([self._curve.gain(light)] * 3))
+        if self._curve.above_white:
+            light = cv2.multiply(light, cv2.merge([_shoulder(light)] * 3))
         root = np.sqrt(light.clip(0, 1, out=light), out=light)
         image: Image = self._curve.shown.take((root * _TOP + 0.5).astype(np.uint16))
         return image
@@ -150,35 +156,32 @@ class Coding:
 
 def coding_of(frame: av.VideoFrame) -> Coding:
     """How the frame is to be shown, by its tags."""
-    matrix = frame.colorspace
-    if frame.format.is_rgb and matrix not in _OF_SWSCALE:
-        matrix = _RESERVED  # a matrix says nothing of RGB
-    return _coding(matrix, frame.color_primaries, frame.color_trc)
+    return _coding(frame.format.is_rgb, frame.colorspace, frame.color_primaries, frame.color_trc)
 
 
 @lru_cache(maxsize=16)
-def _coding(matrix: int, primaries: int, trc: int) -> Coding:
+def _coding(is_rgb: bool, matrix: int, primaries: int, trc: int) -> Coding:
     if matrix == _ICTCP and trc not in _HDR:
         trc = ColorTrc.SMPTE2084  # it is of HDR alone
     if primaries not in _PRIMARIES:
         of_bt2020 = matrix in _OF_BT2020 or trc in _CURVES_OF_BT2020
         primaries = ColorPrimaries.BT2020 if of_bt2020 else ColorPrimaries.BT709
-    notes = _notes(matrix, primaries, trc)
-    read_as = own = None
-    if matrix not in _OF_SWSCALE:
-        read_as, own = Colorspace.ITU601, _own_matrix(matrix, primaries, trc)
-    if primaries not in _WIDE and trc not in {*_HDR, *_NOT_FOR_SCREENS}:
-        return Coding(notes, read_as, own)
-    to_bt709 = np.linalg.inv(_to_xyz(ColorPrimaries.BT709)) @ _to_xyz(primaries)
-    if matrix == _ICTCP:
-        to_bt709 = to_bt709 @ np.linalg.inv(_LMS)
-    return Coding(notes, read_as, own, _curve(trc), to_bt709)
+    notes = _notes(is_rgb, matrix, primaries, trc)
+    own = None if is_rgb else _own_matrix(matrix, primaries, trc)
+    if primaries in _WIDE or trc in _HDR or trc in _NOT_FOR_SCREENS:
+        to_bt709 = np.linalg.inv(_to_xyz(ColorPrimaries.BT709)) @ _to_xyz(primaries)
+        if matrix == _ICTCP and not is_rgb:
+            to_bt709 = to_bt709 @ np.linalg.inv(_LMS)
+        return Coding(notes, Colorspace.ITU601, own, _curve(trc), to_bt709)
+    return Coding(notes) if matrix in _OF_SWSCALE else Coding(notes, Colorspace.ITU601, own)
 
 
-def _notes(matrix: int, primaries: int, trc: int) -> tuple[str, ...]:
+def _notes(is_rgb: bool, matrix: int, primaries: int, trc: int) -> tuple[str, ...]:
     notes = []
-    if matrix in {_BT2020_CL, _OF_PRIMARIES_CL}:
-        notes.append("frames with constant luminance, read as without it: colours are slightly off")
+    if is_rgb:
+        pass  # has no matrix
+    elif matrix in {_BT2020_CL, _OF_PRIMARIES_CL}:
+        notes.append("frames with constant luminance, read as without it: colours are off")
     elif matrix in _UNKNOWN or matrix > max(_UNKNOWN):
         name = _UNKNOWN.get(matrix, f"number {matrix}")
         notes.append(f"frames with an unknown colour matrix ({name}), read as BT.601: colours are off")
@@ -200,18 +203,22 @@ def _planes(frame: av.VideoFrame) -> list[_Signal]:
     return [plane[:, : shape[1]] for plane in planes]
 
 
-def _own_matrix(matrix: int, primaries: int, trc: int) -> _Floats | None:
-    """From Y'CbCr of full range in 16 bits to the signal, (3, 4); None for a matrix that is not known."""
+def _own_matrix(matrix: int, primaries: int, trc: int) -> _Floats:
+    """From Y'CbCr of full range in 16 bits to the signal, (3, 4)."""
     if matrix == _ICTCP:
         from_signal = _ICTCP_OF_HLG if trc == ColorTrc.ARIB_STD_B67 else _ICTCP_OF_PQ
     elif matrix == _YCGCO:
         from_signal = _YCGCO_OF_RGB
-    elif matrix in {_BT2020_CL, _OF_PRIMARIES, _OF_PRIMARIES_CL}:
-        luma = _to_xyz(ColorPrimaries.BT2020 if matrix == _BT2020_CL else primaries)[1]
-        blue, red = (np.eye(3)[i] - luma for i in (2, 0))
-        from_signal = np.array([luma, blue / (2 * blue[2]), red / (2 * red[0])])
     else:
-        return None
+        if matrix in {_OF_PRIMARIES, _OF_PRIMARIES_CL}:
+            of_red, _, of_blue = _to_xyz(primaries)[1]
+        elif matrix == _UNSTATED and primaries == ColorPrimaries.BT2020:
+            of_red, of_blue = _LUMA[_BT2020]
+        else:
+            of_red, of_blue = _LUMA.get(matrix, _BT601)
+        luma = np.array([of_red, 1 - of_red - of_blue, of_blue])
+        blue, red = np.array([0, 0, 1]) - luma, np.array([1, 0, 0]) - luma
+        from_signal = np.array([luma, blue / (2 * blue[2]), red / (2 * red[0])])
     to_signal = np.linalg.inv(from_signal)
     middle = to_signal[:, 1:].sum(axis=1, keepdims=True) * (_TOP + 1) / 2  # of both chroma planes
     return np.hstack([to_signal, -middle])
@@ -232,15 +239,14 @@ def _to_xyz(primaries: int) -> _Floats:
 def _curve(trc: int) -> _Curve:
     signal = light = np.linspace(0, 1, _TOP + 1)
     code = np.where(signal**2 <= 0.0031308, 12.92 * signal**2, 1.055 * signal ** (2 / 2.4) - 0.055)  # sRGB
-    gain: Callable[[_Light], _Light] | None = None
     if trc == ColorTrc.SMPTE2084:
         power = signal ** (32 / 2523)
         light = np.maximum(power - 3424 / 4096, 0) / (2413 / 128 - 2392 / 128 * power)
-        light, gain = light ** (16384 / 2610) * _PQ_PEAK / _WHITE, _shoulder
+        light = light ** (16384 / 2610) * _PQ_PEAK / _WHITE
     elif trc == ColorTrc.ARIB_STD_B67:
         a, b, c = 0.17883277, 0.28466892, 0.55991073
-        light = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)  # of the scene
-        gain = _gain_of_hlg
+        scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
+        light = scene**_HLG_GAMMA * _HLG_PEAK / _WHITE
     elif trc in {ColorTrc.LOG, ColorTrc.LOG_SQRT}:
         decades = 2 if trc == ColorTrc.LOG else 2.5
         light = np.where(signal > 0, 10 ** (decades * (signal - 1)), 0)
@@ -250,21 +256,13 @@ def _curve(trc: int) -> _Curve:
         # BT.1886, if no other screen is stated. The same curve leads back, so that greys stay.
         gamma = 2.2 if trc == ColorTrc.GAMMA22 else 2.8 if trc == ColorTrc.GAMMA28 else 2.4
         light, code = signal**gamma, signal ** (2 / gamma)
-    return _Curve(light.astype(np.float32), np.round(255 * code).astype(np.uint8), gain)
+    return _Curve(light.astype(np.float32), np.round(255 * code).astype(np.uint8), trc in _HDR)
 
 
-def _gain_of_hlg(scene: _Light) -> _Light:
-    """Light of the scene becomes that of the reference display, by luminance; then the shoulder."""
-    luminance = np.maximum(cv2.transform(scene, _LUMINANCE), 0)
-    gain: _Light = np.float32(_HLG_PEAK / _WHITE) * cv2.pow(luminance, _HLG_GAMMA - 1)
-    gain *= _shoulder(scene, gain)
-    return gain
-
-
-def _shoulder(light: _Light, gain: _Light | float = 1.0) -> _Light:
-    """The factor that brings the largest component, if it is above the knee, smoothly below white."""
+def _shoulder(light: _Light) -> _Light:
+    """The factor (H, W) that brings the largest component, if it is above the knee, smoothly below white."""
     red, green, blue = cv2.split(light)
-    largest = np.maximum(np.maximum(red, green), blue) * gain
+    largest = np.maximum(np.maximum(red, green), blue)
     factor = np.ones(largest.shape, np.float32)
     above = largest > _KNEE
     bright = largest[above]
