@@ -66,8 +66,9 @@ _NOT_FOR_SCREENS: dict[int, str] = {
 _CURVES_OF_BT2020 = frozenset({*_HDR, ColorTrc.BT2020_10, ColorTrc.BT2020_12})
 
 # Matrices in H.273. Swscale makes RGB by some; the weights of red and blue in luma make up most.
-_UNSTATED, _YCGCO, _BT2020, _BT2020_CL, _OF_PRIMARIES, _OF_PRIMARIES_CL, _ICTCP = 2, 8, 9, 10, 12, 13, 14
-_OF_SWSCALE = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
+_NONE, _UNSTATED, _YCGCO, _BT2020, _BT2020_CL = 0, 2, 8, 9, 10
+_OF_PRIMARIES, _OF_PRIMARIES_CL, _ICTCP = 12, 13, 14
+_OF_SWSCALE = frozenset({_NONE, 1, _UNSTATED, 4, 5, 6, 7, _BT2020})
 _OF_BT2020 = frozenset({_BT2020, _BT2020_CL, _ICTCP})
 _BT601 = (0.299, 0.114)
 _LUMA = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 7: (0.212, 0.087), 9: (0.2627, 0.0593), 10: (0.2627, 0.0593)}
@@ -101,86 +102,92 @@ class Coding:
 
     notes: tuple[str, ...] = ()
     _read_as: Colorspace | None = None  # for swscale; None: the matrix that the frame states
-    _matrix: _Floats | None = None  # (3, 4), from Y'CbCr to the signal, in place of swscale's
+    _planes: str = ""  # a pixel format of 16 bits, for the matrix
+    _matrix: _Floats | None = None  # (3, 4), from the planes to the signal; None: swscale's RGB is shown
     _curve: _Curve | None = None  # None: the signal is what is shown
     _to_bt709: _Floats | None = None  # (3, 3), of light; with a curve
 
     def image(self, frame: av.VideoFrame, reformatter: VideoReformatter) -> Image:
         """RGB ``uint8 (H, W, 3)``, the caller's own."""
-        if self._matrix is not None:
-            planes = _planes(self._reformat(frame, reformatter, "yuv444p16le", ColorRange.JPEG))
-        elif self._curve is not None:
-            green, blue, red = _planes(self._reformat(frame, reformatter, "gbrp16le"))
-            planes = [red, green, blue]
-        else:
-            rgb = self._reformat(frame, reformatter, "rgb24")
+        if self._matrix is None:
+            rgb = reformatter.reformat(
+                frame, format="rgb24", src_colorspace=self._read_as, dst_colorspace=self._read_as, threads=1
+            )
             image = np.asarray(rgb.to_ndarray(), np.uint8)
             # Else it is the decoder's own memory, or has rows with padding.
             return image if rgb is not frame and image.flags.c_contiguous else image.copy()
-        image = np.empty((frame.height, frame.width, 3), np.uint8)
-        step = max(1, _PIXELS // frame.width)
-        for top in range(0, frame.height, step):
+        deep = reformatter.reformat(
+            frame,
+            format=self._planes,
+            src_colorspace=self._read_as,
+            dst_colorspace=self._read_as,
+            dst_color_range=ColorRange.MPEG,
+            threads=1,
+        )
+        height, width = frame.height, frame.width
+        planes = [
+            np.frombuffer(memoryview(plane), np.uint16).reshape(height, -1)[:, :width]
+            for plane in deep.planes
+        ]
+        image = np.empty((height, width, 3), np.uint8)
+        step = max(1, _PIXELS // width)
+        for top in range(0, height, step):
             rows = slice(top, top + step)
             image[rows] = self._shown(cv2.merge([plane[rows] for plane in planes]))
         return image
 
-    def _reformat(
-        self,
-        frame: av.VideoFrame,
-        reformatter: VideoReformatter,
-        pix_fmt: str,
-        full: ColorRange | None = None,
-    ) -> av.VideoFrame:
-        matrix = self._read_as
-        return reformatter.reformat(
-            frame,
-            format=pix_fmt,
-            src_colorspace=matrix,
-            dst_colorspace=matrix,
-            dst_color_range=full,
-            threads=1,
-        )
-
-    def _shown(self, signal: _Signal) -> Image:
-        if self._matrix is not None:
-            signal = cv2.transform(signal, self._matrix)
+    def _shown(self, codes: _Signal) -> Image:
+        signal = cv2.transform(codes, self._matrix)
         if self._curve is None:
-            return _EIGHT_BITS.take(signal)
+            return np.asarray(_EIGHT_BITS.take(signal))
         light = cv2.transform(self._curve.light.take(signal), self._to_bt709)
         if self._curve.above_white:
             light = cv2.multiply(light, cv2.merge([_shoulder(light)] * 3))
         root = np.sqrt(light.clip(0, 1, out=light), out=light)
-        image: Image = self._curve.shown.take((root * _TOP + 0.5).astype(np.uint16))
-        return image
+        return np.asarray(self._curve.shown.take((root * _TOP + 0.5).astype(np.uint16)))
 
 
 def coding_of(frame: av.VideoFrame) -> Coding:
     """How the frame is to be shown, by its tags."""
-    return _coding(frame.format.is_rgb, frame.colorspace, frame.color_primaries, frame.color_trc)
+    layout = frame.format
+    full = frame.color_range == ColorRange.JPEG or layout.name.startswith(("yuvj", "gray"))
+    bits = layout.components[0].bits if full or layout.is_rgb else 16
+    return _coding(layout.is_rgb, bits, frame.colorspace, frame.color_primaries, frame.color_trc)
 
 
 @lru_cache(maxsize=16)
-def _coding(is_rgb: bool, matrix: int, primaries: int, trc: int) -> Coding:
+def _coding(is_rgb: bool, bits: int, matrix: int, primaries: int, trc: int) -> Coding:
+    """``bits`` are those of a code of full range: swscale shifts it up to 16 bits, so it ends lower."""
+    # Swscale refuses an unknown matrix even if none is needed.
+    read_as = None if matrix in _OF_SWSCALE else Colorspace.ITU601
+    if is_rgb:
+        matrix = _NONE
     if matrix == _ICTCP and trc not in _HDR:
         trc = ColorTrc.SMPTE2084  # it is of HDR alone
     if primaries not in _PRIMARIES:
         of_bt2020 = matrix in _OF_BT2020 or trc in _CURVES_OF_BT2020
         primaries = ColorPrimaries.BT2020 if of_bt2020 else ColorPrimaries.BT709
-    notes = _notes(is_rgb, matrix, primaries, trc)
-    own = None if is_rgb else _own_matrix(matrix, primaries, trc)
-    if primaries in _WIDE or trc in _HDR or trc in _NOT_FOR_SCREENS:
-        to_bt709 = np.linalg.inv(_to_xyz(ColorPrimaries.BT709)) @ _to_xyz(primaries)
-        if matrix == _ICTCP and not is_rgb:
-            to_bt709 = to_bt709 @ np.linalg.inv(_LMS)
-        return Coding(notes, Colorspace.ITU601, own, _curve(trc), to_bt709)
-    return Coding(notes) if matrix in _OF_SWSCALE else Coding(notes, Colorspace.ITU601, own)
-
-
-def _notes(is_rgb: bool, matrix: int, primaries: int, trc: int) -> tuple[str, ...]:
-    notes = []
+    notes = _notes(matrix, primaries, trc)
+    mapped = primaries in _WIDE or trc in _HDR or trc in _NOT_FOR_SCREENS
+    if not mapped and matrix in _OF_SWSCALE:
+        return Coding(notes, read_as)
     if is_rgb:
-        pass  # has no matrix
-    elif matrix in {_BT2020_CL, _OF_PRIMARIES_CL}:
+        planes, own = "gbrp16le", np.eye(3, 4)[[2, 0, 1]]
+    else:
+        planes, own = "yuv444p16le", _own_matrix(matrix, primaries, trc)
+    if bits < 16:
+        own = own * _TOP / ((2**bits - 1) << (16 - bits))
+    if not mapped:
+        return Coding(notes, Colorspace.ITU601, planes, own)
+    to_bt709 = np.linalg.inv(_to_xyz(ColorPrimaries.BT709)) @ _to_xyz(primaries)
+    if matrix == _ICTCP:
+        to_bt709 = to_bt709 @ np.linalg.inv(_LMS)
+    return Coding(notes, Colorspace.ITU601, planes, own, _curve(trc), to_bt709)
+
+
+def _notes(matrix: int, primaries: int, trc: int) -> tuple[str, ...]:
+    notes = []
+    if matrix in {_BT2020_CL, _OF_PRIMARIES_CL}:
         notes.append("frames with constant luminance, read as without it: colours are off")
     elif matrix in _UNKNOWN or matrix > max(_UNKNOWN):
         name = _UNKNOWN.get(matrix, f"number {matrix}")
@@ -196,15 +203,8 @@ def _notes(is_rgb: bool, matrix: int, primaries: int, trc: int) -> tuple[str, ..
     return tuple(notes)
 
 
-def _planes(frame: av.VideoFrame) -> list[_Signal]:
-    """The planes of 16 bits, (H, W) each, in the frame's memory."""
-    shape = (frame.height, frame.width)
-    planes = [np.frombuffer(plane, np.uint16).reshape(shape[0], -1) for plane in frame.planes]
-    return [plane[:, : shape[1]] for plane in planes]
-
-
 def _own_matrix(matrix: int, primaries: int, trc: int) -> _Floats:
-    """From Y'CbCr of full range in 16 bits to the signal, (3, 4)."""
+    """From Y'CbCr of limited range in 16 bits to the signal, (3, 4)."""
     if matrix == _ICTCP:
         from_signal = _ICTCP_OF_HLG if trc == ColorTrc.ARIB_STD_B67 else _ICTCP_OF_PQ
     elif matrix == _YCGCO:
@@ -219,9 +219,9 @@ def _own_matrix(matrix: int, primaries: int, trc: int) -> _Floats:
         luma = np.array([of_red, 1 - of_red - of_blue, of_blue])
         blue, red = np.array([0, 0, 1]) - luma, np.array([1, 0, 0]) - luma
         from_signal = np.array([luma, blue / (2 * blue[2]), red / (2 * red[0])])
-    to_signal = np.linalg.inv(from_signal)
-    middle = to_signal[:, 1:].sum(axis=1, keepdims=True) * (_TOP + 1) / 2  # of both chroma planes
-    return np.hstack([to_signal, -middle])
+    to_signal = np.linalg.inv(from_signal) * (_TOP / 256 / np.array([219, 224, 224]))
+    zero = np.array([16, 128, 128]) * 256
+    return np.column_stack([to_signal, to_signal @ -zero])
 
 
 def _to_xyz(primaries: int) -> _Floats:
