@@ -333,8 +333,9 @@ class TestHdr:
             stream = output.add_stream(codec, rate=25)
             stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
             stream.codec_context.color_trc = PQ
-            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), 200, np.uint8), "rgb24")
-            frame = frame.reformat(format=pix_fmt)
+            frame = av.VideoFrame(*size, pix_fmt)
+            for plane in frame.planes:  # 0x0202 is grey in 10 bits
+                plane.update((b"\x80" if codec == "png" else b"\x02") * plane.buffer_size)
             frame.color_trc = PQ
             output.mux(stream.encode(frame))
             output.mux(stream.encode(None))
