@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from tracked_shapes import CONFIG, write_shapes
@@ -93,3 +94,44 @@ def test_real_cups_keep_their_ids(shared_dir: Path) -> None:
     start = tracks[tracks["frame_idx"] < 50]
     assert start.groupby("obj_id").size().to_dict() == {1: 50, 2: 50, 3: 50}
     assert (start["area_px"] > 2000).all()
+
+
+@pytest.mark.parametrize("curve", ["smpte2084", "arib-std-b67"])
+def test_hdr_is_seen_and_written_as_sdr(tmp_path: Path, curve: str) -> None:
+    path = write_hdr_square(tmp_path / "hdr.mp4", curve)
+    result = track_video(path, tk.TrackConfig.from_preset("color", "red"), output_video=tmp_path / "out.mp4")
+    assert set(result.tracks.obj_id) == {1}
+    assert len(result.tracks) == 10
+    assert result.truncated is None
+    (note,) = result.warnings
+    assert note.startswith(f"HDR frames ({'PQ' if curve == 'smpte2084' else 'HLG'}, BT.2020), shown as SDR")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        frame = next(container.decode(video=0))
+        assert (frame.colorspace, frame.color_primaries, frame.color_trc) == (1, 1, 1)
+    with VideoReader(tmp_path / "out.mp4") as reader:
+        assert next(iter(reader)).image[10, 10] == pytest.approx([90, 90, 90], abs=4)
+        assert reader.warnings == ()
+
+
+def write_hdr_square(path: Path, curve: str) -> Path:
+    """A red square (230, 20, 20) that moves on grey (90, 90, 90), in BT.2020 with white at 203 cd/m2."""
+    # Y', Cb, Cr of limited range in 10 bits, by BT.2100: grey, and red.
+    grey, red = {
+        "smpte2084": ((380, 512, 512), (382, 450, 601)),
+        "arib-std-b67": ((366, 512, 512), (384, 421, 674)),
+    }[curve]
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx265", rate=25, options={"x265-params": "log-level=none"})
+        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p10le"
+        context = stream.codec_context
+        context.colorspace, context.color_primaries, context.color_range = 9, 9, 1
+        context.color_trc = {"smpte2084": 16, "arib-std-b67": 18}[curve]
+        for i in range(10):
+            codes = np.empty((3, 120, 160), np.uint16)
+            codes[:] = np.array(grey)[:, None, None]
+            codes[:, 40:80, 40 + 2 * i : 80 + 2 * i] = np.array(red)[:, None, None]
+            chroma = [plane[::2, ::2].reshape(-1, 160) for plane in codes[1:]]
+            frame = av.VideoFrame.from_ndarray(np.vstack([codes[0], *chroma]), "yuv420p10le")
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -18,7 +19,9 @@ import pytest
 from av.stream import Disposition
 from clips import HEIGHT, WIDTH, make_video, number_of, open_error, picture, read_all
 from PIL import Image as PilImage
+from PIL import ImageOps
 
+from trackkit.core.arrays import Image
 from trackkit.core.errors import VideoOpenError
 from trackkit.video.reader import VideoReader, probe
 
@@ -40,6 +43,34 @@ def zero(path: Path, which: Sequence[int]) -> Path:
         place, size = samples[i]
         data[place : place + size] = bytes(size)
     path.write_bytes(data)
+    return path
+
+
+def still_with_exif(image: Image, kind: str, orientation: int | None) -> bytes:
+    exif = PilImage.Exif()
+    exif[0x010F] = "a camera"
+    if orientation is not None:
+        exif[0x0112] = orientation
+    file = io.BytesIO()
+    PilImage.fromarray(image).save(file, kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
+    return file.getvalue()
+
+
+def mux_stills(
+    path: Path, kind: str, stills: Sequence[bytes], rotation: tuple[float, bool, bool] | None = None
+) -> Path:
+    """The files themselves as the frames of a video."""
+    codec, pix_fmt = {"JPEG": ("mjpeg", "yuvj420p"), "PNG": ("png", "rgb24"), "TIFF": ("tiff", "rgb24")}[kind]
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pix_fmt
+        if rotation is not None:
+            stream.set_display_rotation(*rotation)
+        for i, still in enumerate(stills):
+            packet = av.Packet(still)
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 25), True
+            packet.pts = packet.dts = i
+            output.mux(packet)
     return path
 
 
@@ -152,6 +183,56 @@ class TestWholeFiles:
         assert (reader.info.height, reader.info.width) == shown.shape[:2]
         assert frames[1].image.flags.c_contiguous
         assert np.abs(frames[1].image.astype(int) - shown).mean() < 5
+
+    @pytest.mark.parametrize(
+        ("ending", "kind"), [("mkv", "JPEG"), ("avi", "JPEG"), ("mov", "PNG"), ("mov", "TIFF")]
+    )
+    def test_stills_with_exif(self, tmp_path: Path, ending: str, kind: str) -> None:
+        # A time-lapse, as `ffmpeg -i img%04d.jpg -c copy` makes it; PyAV does not know EXIF as side data.
+        still = np.kron(np.random.default_rng(1).integers(20, 235, (4, 8, 3)), np.ones((16, 16, 1)))
+        for orientation in (None, *range(1, 9)):
+            data = still_with_exif(still.astype(np.uint8), kind, orientation)
+            path = mux_stills(tmp_path / f"clip.{ending}", kind, [data] * 3)
+            with PilImage.open(io.BytesIO(data)) as image:
+                shown = np.asarray(ImageOps.exif_transpose(image))
+            frames, reader = read_all(path)
+            assert (len(frames), reader.truncated, reader.warnings) == (3, None, ())
+            assert frames[2].image.shape == shown.shape
+            assert np.abs(frames[2].image.astype(int) - shown).mean() < 5
+
+    def test_stills_that_turn(self, tmp_path: Path) -> None:
+        still = np.kron(np.random.default_rng(1).integers(20, 235, (4, 8, 3)), np.ones((16, 16, 1)))
+        turns = [1, 3, 1, 2, 4, 3]  # as it is, upside down, mirrored
+        data = [still_with_exif(still.astype(np.uint8), "JPEG", turn) for turn in turns]
+        frames, _ = read_all(mux_stills(tmp_path / "clip.mkv", "JPEG", data))
+        for frame, turn in zip(frames, turns, strict=True):
+            step = {1: (1, 1), 2: (1, -1), 3: (-1, -1), 4: (-1, 1)}[turn]
+            shown = still[:: step[0], :: step[1]]
+            assert np.abs(frame.image.astype(int) - shown).mean() < 3
+
+    @pytest.mark.parametrize("flips", [(False, False), (True, False), (False, True)])
+    @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+    def test_stills_in_a_container_that_turns(
+        self, tmp_path: Path, rotation: int, flips: tuple[bool, bool]
+    ) -> None:
+        still = np.kron(np.random.default_rng(1).integers(20, 235, (4, 8, 3)), np.ones((16, 16, 1)))
+        data = still_with_exif(still.astype(np.uint8), "PNG", None)
+        path = mux_stills(tmp_path / "clip.mov", "PNG", [data] * 2, (rotation, *flips))
+        shown = np.rot90(still, rotation // 90)[:: -1 if flips[1] else 1, :: -1 if flips[0] else 1]
+        frames, _ = read_all(path)
+        np.testing.assert_array_equal(frames[1].image, shown)
+
+    @pytest.mark.parametrize(("rotation", "quarters"), [(30, 0), (-50, -1), (100, 1), (170, 2)])
+    def test_another_angle_is_the_nearest_quarter_turn(
+        self, tmp_path: Path, rotation: int, quarters: int
+    ) -> None:
+        path = make_video(tmp_path / "clip.mp4", 3, rotation=(rotation, False, False))
+        frames, reader = read_all(path)
+        upright, _ = read_all(make_video(tmp_path / "upright.mp4", 3))
+        np.testing.assert_array_equal(frames[0].image, np.rot90(upright[0].image, quarters))
+        (note,) = reader.warnings
+        clockwise = f"frames to be turned by {-rotation % 360} degrees"
+        assert note.startswith(f"{clockwise}, shown at the nearest quarter turn: 3, the first near")
 
     @pytest.mark.parametrize("space", [1, 6, 2])  # BT.709, BT.601, not stated
     @pytest.mark.parametrize("full", [False, True])

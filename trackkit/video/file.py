@@ -15,6 +15,8 @@ import av
 import cv2
 import numpy as np
 from av.container import InputContainer
+from av.filter import Graph
+from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -22,12 +24,15 @@ from av.video.stream import VideoStream
 from trackkit.core.arrays import Image
 from trackkit.core.errors import VideoOpenError
 from trackkit.core.frames import VideoInfo
+from trackkit.video.color import coding_of
 from trackkit.video.source import DEFAULT_FPS, MAX_SIDE
 
 # FFmpeg opens these, but they are lists of other files, or any text at all (tty).
 _NOT_VIDEOS = frozenset({"concat", "dash", "hls", "imf", "sdp", "tty"})
 _STATE_LENGTH = frozenset({"asf", "flv", "matroska,webm"})  # in seconds, in the header of the file
 _DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+_UPRIGHT = 1.0  # degrees off a quarter turn that are none
+_SIDE_DATA_TYPES = range(64)  # FFmpeg 8 has half as many
 _LEAD_IN = 2000  # packets without any frame, after which a stream counts as undecodable
 
 _UNDECODED = "packets that could not be decoded"
@@ -41,16 +46,20 @@ class _Turn:
 
     transpose: bool
     mirror: int | None  # OpenCV's flip code
+    note: str | None  # what was done in place of a turn by another angle
 
     @classmethod
     def of(cls, frame: av.VideoFrame) -> _Turn:
         """From the display matrix, ``x' = a x + c y, y' = b x + d y``: quarter turns and mirrors."""
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-        a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist() if matrix else (1, 0, 0, 0, 1)
+        matrix = _display_matrix(frame)
+        a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist() if matrix else (1, 0, 0, 0, 1)
         transpose = abs(b) > abs(a)
         mirrored = (c < 0, b < 0) if transpose else (a < 0, d < 0)
         flip_codes = {(False, False): None, (True, False): 1, (False, True): 0, (True, True): -1}
-        return cls(transpose, flip_codes[mirrored])
+        angle, note = math.degrees(math.atan2(b, a)), None
+        if abs(angle - 90 * round(angle / 90)) > _UPRIGHT:
+            note = f"frames to be turned by {angle % 360:.0f} degrees, shown at the nearest quarter turn"
+        return cls(transpose, flip_codes[mirrored], note)
 
     def size(self, frame: av.VideoFrame) -> tuple[int, int]:
         """Width and height as shown."""
@@ -97,8 +106,7 @@ class FileSource:
             msg = f"{path}: no frame can be decoded ({reason})"
             raise VideoOpenError(msg)
         self._first = first
-        self._turn = _Turn.of(first)
-        self.info = self._claimed_info(*self._turn.size(first))
+        self.info = self._claimed_info(*_Turn.of(first).size(first))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -109,12 +117,13 @@ class FileSource:
         """For every frame its time and a function that converts it."""
         info = self.info
         for frame in chain((self._first,), self._decoded):
-            width, height = self._turn.size(frame)
+            turn = _Turn.of(frame)
+            width, height = turn.size(frame)
             if (width, height) != (info.width, info.height):
                 change = f"from {info.width} x {info.height} to {width} x {height}"
                 self._cause = f"the picture size changes {change} pixels"
                 break
-            yield self._place(frame), partial(self._image, frame)
+            yield self._place(frame), partial(self._image, frame, turn)
         else:
             self._judge()
         if self._cause is not None:
@@ -208,12 +217,12 @@ class FileSource:
         self._end = time_s + (frame.duration * self._tick or 1 / self._rate)
         return time_s
 
-    def _image(self, frame: av.VideoFrame) -> Image:
-        rgb = self._to_rgb.reformat(frame, format="rgb24", threads=1)
-        image = np.asarray(rgb.to_ndarray(), np.uint8)
-        if rgb is frame or not image.flags.c_contiguous:  # the decoder's own memory, or rows with padding
-            image = image.copy()
-        return self._turn(image)
+    def _image(self, frame: av.VideoFrame, turn: _Turn) -> Image:
+        coding = coding_of(frame)
+        for note in (*coding.notes, turn.note):
+            if note is not None:
+                self._note(note)
+        return turn(coding.image(frame, self._to_rgb))
 
     def _note(self, what: str, times: int = 1) -> None:
         n, first = self._notes.get(what, (0, self._end))
@@ -294,6 +303,23 @@ def _open_container(path: str) -> InputContainer:
         msg = f"{path}: is text or a playlist ({kind}), not a video; expected the video file itself"
         raise VideoOpenError(msg)
     return container
+
+
+def _display_matrix(frame: av.VideoFrame) -> bytes | None:
+    """Nine 32-bit integers, which FFmpeg takes from the container, the stream, or the EXIF of a still."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV knows not all types, and raises for EXIF or a view of MV-HEVC: remove those
+        graph = Graph()
+        source = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
+        )
+        unknown = set(_SIDE_DATA_TYPES) - {known.value for known in SideDataType}
+        without = [graph.add("sidedata", f"mode=delete:type={number}") for number in sorted(unknown)]
+        graph.link_nodes(source, *without, graph.add("buffersink")).configure(auto_buffer=False)
+        graph.push(frame)
+        matrix = graph.vpull().side_data.get("DISPLAYMATRIX")
+    return bytes(matrix) if matrix else None
 
 
 def _begins_as_mp4(path: str) -> bool:

@@ -6,7 +6,8 @@ What is promised:
 - **Time**: seconds from the first frame, strictly increasing. A frame that states no time, or one not later
   than the frame before, is put one mean frame interval after that frame; ``warnings`` counts such frames.
 - **Pixels**: those of the source (no scaling by the sample aspect ratio), turned as a player turns them, made
-  RGB by the matrix and range that the stream states (where it states none: BT.601, limited range).
+  RGB by the matrix and range that the stream states (where it states none: BT.601, limited range), for an SDR
+  screen: HDR and wide gamut are mapped to BT.709 (:mod:`trackkit.video.color`), and ``warnings`` says so.
 - **Nothing goes missing silently**: ``truncated`` and ``warnings`` tell. Only a stream that states no length
   anywhere (MPEG-TS, GIF, raw H.264) and is cut between two frames cannot be told from a whole one.
 """

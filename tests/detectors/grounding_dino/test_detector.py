@@ -220,3 +220,12 @@ def test_trained_weights_find_the_three_cups(shared_dir: Path) -> None:
         found_deviations = deviations(exact, reduced)
         assert len(found_deviations) > 20
         assert (np.median(found_deviations, 0) < [0.008, 3]).all()
+
+
+@pytest.mark.parametrize(
+    "shape", [(8, 8192), (8192, 8), (1, 16384), (2, 3000), (1, 1), (5, 1200), (16, 4000)]
+)
+def test_strips_can_be_seen(make: Make, shape: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (*shape, 3), np.uint8)
+    (found,) = make("red cup", "dog", box_threshold=0.01).detect([image])
+    assert ((found.xyxy >= 0) & (found.xyxy <= [*shape[::-1]] * 2)).all()

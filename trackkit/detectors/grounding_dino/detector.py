@@ -7,12 +7,14 @@ https://arxiv.org/abs/2303.05499.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from copy import copy
 from typing import Any, Self
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 from torchvision.ops import batched_nms, box_convert, clip_boxes_to_image, nms
 
 from trackkit.config import TrackConfig
@@ -109,8 +111,14 @@ class GroundingDinoDetector:
             return []
         height, width = images[0].shape[:2]
         with torch.inference_mode():
-            pixels = list(torch.from_numpy(np.stack(images)).to(self._device).permute(0, 3, 1, 2))
-            inputs = self._image_processor(pixels, input_data_format="channels_first", return_tensors="pt")
+            pixels = torch.from_numpy(np.stack(images)).to(self._device).permute(0, 3, 1, 2)
+            # Scaled to the longest side that the model takes, a strip would be less than a pixel wide.
+            least = math.ceil(max(height, width) / (self._image_processor.size["longest_edge"] or math.inf))
+            pixels = pad(pixels, (0, max(0, least - width), 0, max(0, least - height)))
+            shape = pixels.shape[2:]
+            inputs = self._image_processor(
+                list(pixels), input_data_format="channels_first", return_tensors="pt"
+            )
             candidates = torch.cat([self._forward(inputs, prompt) for prompt in self._prompts], dim=1).cpu()
         if candidates.isnan().any():
             msg = (
@@ -118,7 +126,7 @@ class GroundingDinoDetector:
                 "where fp32 does it, too, the weights are damaged"
             )
             raise ConfigError(msg)
-        return [self._select(table, height, width) for table in candidates]
+        return [self._select(table, shape, height, width) for table in candidates]
 
     def _forward(self, inputs: Any, prompt: TokenPrompt) -> torch.Tensor:
         """``float32 (B, queries, 6)``: box (cx, cy, w, h in 0..1), score (0: nothing), class index."""
@@ -133,9 +141,9 @@ class GroundingDinoDetector:
         label = mean.where(best > 0, 0).argmax(-1, keepdim=True)
         return torch.cat([outputs.pred_boxes, best.gather(-1, label), label + prompt.first], -1)
 
-    def _select(self, candidates: torch.Tensor, height: int, width: int) -> Detections:
+    def _select(self, candidates: torch.Tensor, shape: torch.Size, height: int, width: int) -> Detections:
         boxes, scores, labels = candidates[:, :4], candidates[:, 4], candidates[:, 5].long()
-        boxes = box_convert(boxes, "cxcywh", "xyxy") * torch.tensor([width, height, width, height])
+        boxes = box_convert(boxes, "cxcywh", "xyxy") * torch.tensor([*shape[::-1]] * 2)
         boxes = clip_boxes_to_image(boxes, (height, width))
         keep = ((scores > 0) & (boxes[:, 2:] > boxes[:, :2]).all(-1)).nonzero()[:, 0]
         keep = keep[batched_nms(boxes[keep], scores[keep], labels[keep], SAME_CLASS_IOU)]
