@@ -164,7 +164,8 @@ class ClusterRunner:
         # TypeError: tls:// without certificates; RuntimeError: tcp:// with them, a cluster that is closed.
         except (OSError, RuntimeError, TypeError, ValueError) as error:
             msg = (
-                f"no Dask scheduler answers at {target!r} ({error}): check the address, and TLS if it has it"
+                f"no Dask scheduler answers at {target!r} ({error}): check the address, and TLS if it has "
+                "it (then the address begins with tls://)"
             )
             raise ClusterError(msg) from None
 
