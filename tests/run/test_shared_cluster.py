@@ -205,7 +205,7 @@ def broken_targets() -> Iterator[tuple[dict[str, Any], type[Exception], str]]:
     yield {"scheduler": "tcp://127.0.0.1"}, tk.ClusterError, "missing port"
     secure = {"security": Security.temporary()}
     yield {"scheduler": "tcp://127.0.0.1:1", **secure}, tk.ClusterError, "begins with tls://"
-    yield {"scheduler": "tls://127.0.0.1:1"}, tk.ClusterError, "check the address, and TLS"
+    yield {"scheduler": "tls://127.0.0.1:1"}, tk.ClusterError, "check the address, TLS if it has it"
 
 
 def test_a_cluster_that_cannot_be_used_is_told_in_a_sentence() -> None:
@@ -213,3 +213,25 @@ def test_a_cluster_that_cannot_be_used_is_told_in_a_sentence() -> None:
         with pytest.raises(kind, match=words) as error:
             tk.Session(CONFIG, worker_timeout_s=1, **target)
         assert "\n" not in str(error.value)
+
+
+def test_a_cluster_of_other_software_is_told_in_a_sentence(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hide(dask_worker: Worker | None = None) -> None:
+        sys.modules["trackkit.run.worker"] = None  # type: ignore[assignment]  # its import fails now
+
+    versions = client.get_versions()
+    monkeypatch.setattr(Client, "get_versions", lambda self: versions)
+    for there, who in (
+        (versions["scheduler"], "the scheduler"),
+        (*versions["workers"].values(), "worker tcp"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setitem(there["host"], "python", "3.99.1.final.0")
+            with pytest.raises(tk.ClusterError, match=rf"^{who}\S* runs Python 3\.99, and this process"):
+                tk.Session(CONFIG, client=client)
+    client.run(hide)
+    with pytest.raises(tk.ClusterError, match=r"^worker \S+ cannot import trackkit .*: install it there"):
+        tk.Session(CONFIG, client=client)
+    assert held(client) == 0

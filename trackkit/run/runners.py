@@ -11,7 +11,7 @@ import dask
 from distributed import Client
 
 from trackkit.config import TrackConfig
-from trackkit.core.errors import ClusterError, ConfigError
+from trackkit.core.errors import ClusterError
 from trackkit.core.tasks import VideoFailure
 from trackkit.monitor.dashboard import DashboardLink, add_page, dashboard_link
 from trackkit.monitor.events import PROGRESS_TOPIC, RUN_TOPIC, read_progress
@@ -19,6 +19,7 @@ from trackkit.results.video_result import Outcome
 from trackkit.run.abandoned import name_models, watch_clients
 from trackkit.run.attempt import attempt
 from trackkit.run.batch import Batch
+from trackkit.run.check_cluster import check_software, check_usable
 from trackkit.run.cluster import DASK_CONFIG
 from trackkit.run.options import SessionOptions
 from trackkit.run.schedule import run_tasks
@@ -129,7 +130,7 @@ class ClusterRunner:
         *,
         dask_config: Mapping[str, Any] = DASK_CONFIG,
     ) -> None:
-        _check_usable(target)
+        check_usable(target)
         self._options = options
         self._expect = max(options.num_workers or 0, len(getattr(target, "plan", ())))
         self._stack = ExitStack()
@@ -164,13 +165,14 @@ class ClusterRunner:
         # TypeError: tls:// without certificates; RuntimeError: tcp:// with them, a cluster that is closed.
         except (OSError, RuntimeError, TypeError, ValueError) as error:
             msg = (
-                f"no Dask scheduler answers at {target!r} ({error}): check the address, and TLS if it has "
-                "it (then the address begins with tls://)"
+                f"no Dask scheduler answers at {target!r} ({error}): check the address, TLS if it has it "
+                "(then the address begins with tls://), and that it runs this version of Dask"
             )
             raise ClusterError(msg) from None
 
     def _load(self) -> None:
         try:
+            check_software(self.client)
             self._stack.callback(self._unload)
             self._register()
             self._gpus = dict(self.client.run(wait_for_models, self._host.name).values())
@@ -227,36 +229,10 @@ class ClusterRunner:
 
     def _unload(self) -> None:
         if self.client.status == "running":  # else the workers are gone, and the models with them
-            with suppress(OSError, ValueError):  # lost while asking; dropped while the client was cut off
+            # Lost while asking; dropped while the client was cut off; a worker never had it.
+            with suppress(LookupError, OSError, ValueError):
                 self.client.unregister_worker_plugin(self._host.name)
 
     def close(self) -> None:
         """Unload the models and disconnect."""
         self._stack.close()
-
-
-def _check_usable(target: Any) -> None:
-    """Make sure, before anything is asked of it, that a cluster or a client can answer.
-
-    Raises:
-        ConfigError: It is none of them, or an asynchronous one.
-        ClusterError: It is closed.
-    """
-    kind = "client" if isinstance(target, Client) else "cluster"
-    if not isinstance(target, str | Client) and (isinstance(target, type) or not hasattr(target, "status")):
-        msg = (
-            f"cluster or client is {target!r}: expected a Dask client, a cluster object, or the address of a "
-            "scheduler (tcp://host:port)"
-        )
-        raise ConfigError(msg)
-    if getattr(target, "asynchronous", False):
-        msg = (
-            f"the {kind} is asynchronous, and a session waits for it: make it without asynchronous=True, and "
-            "outside of coroutines"
-        )
-        raise ConfigError(msg)
-    status = getattr(target, "status", "running")
-    status = getattr(status, "name", status)
-    if status in ("closing", "closed", "failed"):
-        msg = f"the {kind} is {status}: begin the session while it is open"
-        raise ClusterError(msg)
