@@ -45,7 +45,7 @@ def test_what_is_registered_is_found(things: Registry[str]) -> None:
         return f"able {config} on {device}"
 
     assert things.names() == ("able", "plain")
-    assert things.get("able").load is load
+    assert things.get("able").loader is load
     assert things.get("able").load(7, "cpu") == "able 7 on cpu"
     assert {name: entry.takes_prompts for name, entry in things.entries().items()} == {
         "plain": False,

@@ -93,8 +93,36 @@ def test_other_options_are_refused_with_the_difference(path: Path) -> None:
     with Journal(path, CONFIG.replace(box_threshold=0.5), resume=False) as journal:
         assert "kept as" in journal.notes[0]
         assert not journal.is_done(sample_result().task)
+        journal.write(sample_failure())
     (backup,) = path.parent.glob("tracks.jsonl.*.bak")
     assert len(read_jsonl(backup)) == 1
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_run_that_ends_before_its_first_outcome_changes_no_file(path: Path, resume: bool) -> None:
+    with Journal(path, CONFIG) as journal:
+        journal.write(sample_result())
+        journal.write(sample_failure())
+    with path.open("ab") as file:
+        file.write(b"cut sho")
+    before = {file: file.read_bytes() for file in path.parent.iterdir()}
+    with Journal(path, CONFIG, resume=resume) as journal:
+        assert journal.notes
+        assert journal.is_done(sample_result().task) == resume
+        assert len(list(journal.read([sample_result().task] if resume else []))) == resume
+        assert len(journal.read_failed()) == resume
+    assert {file: file.read_bytes() for file in path.parent.iterdir()} == before
+    with Journal(path, CONFIG, resume=resume) as journal:
+        journal.write(sample_result("new.mp4"))
+    assert len(read_jsonl(path)) == 1 + 2 * resume  # what was there, and its failure, too
+    kept = [file for file in path.parent.iterdir() if file not in before]
+    assert [file.suffix for file in kept] == [".torn"] if resume else [".bak", ".bak"]
+
+
+def test_a_run_that_never_began_leaves_no_file(path: Path) -> None:
+    with Journal(path, CONFIG):
+        pass
+    assert list(path.parent.iterdir()) == []
 
 
 def test_a_file_of_something_else_is_not_touched(path: Path) -> None:

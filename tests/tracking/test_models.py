@@ -67,7 +67,7 @@ def test_other_methods_may_be_loaded_than_those_that_are_known(prepared: list[tu
 def test_what_is_built_in_is_installed_everywhere(prepared: list[tuple[Any, ...]]) -> None:
     for registry in (DETECTORS, TRACKERS):
         for name, entry in registry.entries().items():
-            assert entry.installed == entry.load.__module__.startswith("trackkit."), name
+            assert entry.installed == entry.loader.__module__.startswith("trackkit."), name
 
 
 def test_only_some_trackers_take_prompts(prepared: list[tuple[Any, ...]]) -> None:

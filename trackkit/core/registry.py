@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from trackkit.core.errors import ConfigError
+from trackkit.core.loading import one_at_a_time
 from trackkit.core.words import choose_one
 
 ModelT = TypeVar("ModelT")
@@ -23,16 +24,21 @@ class Entry(Generic[ModelT]):
     """What is known of a name.
 
     Attributes:
-        load: Makes the model; called once per worker.
+        loader: Makes the model; called once per worker.
         prepare: Brings weights to this machine; called once, before workers start. None: there are none.
         takes_prompts: Whether the model follows what the user points out.
         installed: It comes with a package, trackkit or another: other processes find it by its name.
     """
 
-    load: Loader[ModelT]
+    loader: Loader[ModelT]
     prepare: Prepare | None = None
     takes_prompts: bool = False
     installed: bool = False
+
+    @one_at_a_time
+    def load(self, config: Any, device: str) -> ModelT:
+        """Make the model. What else is loaded in this process just now comes first."""
+        return self.loader(config, device)
 
 
 class Registry(Generic[ModelT]):
@@ -112,7 +118,7 @@ class Registry(Generic[ModelT]):
             msg = f"{which}: {point.value} is {loader!r}, expected a loader, called with config and device"
             raise ConfigError(msg)
         # The import may have registered it, with more facts than the loader alone tells.
-        registered = (entry for entry in self._entries.values() if entry.load is loader)
+        registered = (entry for entry in self._entries.values() if entry.loader is loader)
         return replace(next(registered, Entry(loader)), installed=True)
 
 

@@ -93,6 +93,8 @@ def _fetch_grounding_dino(config: TrackConfig, progress: FetchProgress | None) -
 
 @DETECTORS.register("grounding-dino", prepare=_fetch_grounding_dino, installed=True)
 def _grounding_dino(config: TrackConfig, device: str) -> Detector:
+    import torchvision  # noqa: F401 - whole, before parts of it, as another thread may be in the middle of it
+
     from trackkit.detectors.grounding_dino.detector import GroundingDinoDetector
 
     return GroundingDinoDetector.from_config(config, device)

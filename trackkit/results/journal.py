@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Self
 from trackkit.config import TrackConfig
 from trackkit.core.errors import ConfigError, ResultsError
 from trackkit.core.tasks import TaskKey, VideoFailure, VideoTask
-from trackkit.results.jsonl import failures_path, iter_failures, iter_jsonl, numbered_lines
+from trackkit.results.jsonl import decode_lines, failures_path, iter_failures, numbered_lines
 from trackkit.results.jsonl_line import (
     LAYOUTS,
     decode_config,
@@ -115,6 +115,8 @@ class DoneVideos:
 class Journal:
     """Appends outcomes to ``output_jsonl``; each line is on disk before the next video's.
 
+    No file changes before the first outcome is written: a run that ends before it leaves all as it was.
+
     Args:
         output_jsonl: The results file. Failures go beside it, to ``<name>.failures.jsonl``.
         config: The options of the run.
@@ -122,7 +124,7 @@ class Journal:
         resume: Keep what the file holds and skip those videos; else it is moved aside and begun anew.
 
     Attributes:
-        notes: What was repaired or moved aside, for the user to see.
+        notes: What is repaired or moved aside with the first outcome, for the user to see.
 
     Raises:
         ConfigError: The layout is unknown.
@@ -146,6 +148,7 @@ class Journal:
         # Of runs whose results are those of this one: as of now, and of before options had an identity.
         self._hashes = {config.hash, _hash_of_all(config)}
         self._window_note: str | None = None
+        self._results: FileIO | None = None
         self._failures: FileIO | None = None
         try:
             with contextlib.ExitStack() as files:
@@ -154,12 +157,22 @@ class Journal:
                 files.callback(lock.release)
                 if lock.note is not None:
                     self.notes.append(lock.note)
-                if not resume:
-                    self._move_aside()
-                self._repair()
-                self._done = self._read_done()
+                there = [path for path in (self.path, failures_path(self.path)) if path.exists()]
+                self._aside = {} if resume else {path: _backup_of(path) for path in there}
+                self._torn = [path for path in there if resume and _is_torn(path)]
+                if self.path.exists():
+                    self.path.open("ab").close()  # it may be written
+                self.notes += [
+                    f"{path} is there already: once the first video is done, it is kept as {aside}"
+                    for path, aside in self._aside.items()
+                ]
+                self.notes += [
+                    f"the last line of {path} was cut short: once the first video is done, it is kept in "
+                    f"{_torn_of(path)}; its own video runs again"
+                    for path in self._torn
+                ]
+                self._done = self._read_done() if resume else DoneVideos()
                 self.notes += [self._window_note] if self._window_note else []
-                self._results = files.enter_context(self.path.open("ab", buffering=0))
                 self._files = files.pop_all()
         except OSError as error:
             msg = f"results file {self.path} cannot be written ({error.strerror}): check --output-jsonl"
@@ -188,12 +201,14 @@ class Journal:
     def read(self, tasks: Iterable[VideoTask]) -> Iterator[VideoResult]:
         """The latest result of each of these videos that the file holds already."""
         wanted = {self._done.lines[task.key] for task in tasks}
-        for number, (result, _) in enumerate(iter_jsonl(self.path) if wanted else (), start=1):
-            if number in wanted:
-                yield result
+        lines = numbered_lines(self.path) if wanted else ()
+        for result, _ in decode_lines(self.path, (line for line in lines if line[0] in wanted)):
+            yield result
 
     def read_failed(self) -> dict[TaskKey, VideoFailure]:
         """The videos that failed with these options and were not done since, by ``VideoTask.key``."""
+        if self._aside:
+            return {}
         found = {f.task.key: f for f, of_run in iter_failures(self.path) if of_run in self._hashes}
         return {key: failure for key, failure in found.items() if key not in self._done.lines}
 
@@ -203,6 +218,8 @@ class Journal:
         Raises:
             ResultsError: It could not be written; the file holds no part of it.
         """
+        if self._results is None:
+            self._results = self._begin()
         if isinstance(outcome, VideoResult):
             task = outcome.task
             line = iter_line(outcome, self.config, self.layout, content_key(task), changed_at(task))
@@ -235,34 +252,26 @@ class Journal:
                 raise
             raise _cannot_be_written(path, error) from None
 
-    def _move_aside(self) -> None:
-        for path in (self.path, failures_path(self.path)):
-            if path.exists():
-                backup = path.with_name(f"{path.name}.{strftime('%Y%m%d-%H%M%S')}.bak")
-                path.replace(backup)
-                self.notes.append(f"{path} was there already: kept as {backup}")
-
-    def _repair(self) -> None:
-        """Keep a last line that was cut short aside: its video is done again."""
-        for path in (self.path, failures_path(self.path)):
-            if not path.exists():
-                continue
-            with path.open("rb+") as file:
-                whole = _end_of_last_line(file)
-                torn = file.read()
-                if not torn:
-                    continue
-                aside = path.with_name(path.name + ".torn")
-                with aside.open("ab") as kept:
-                    kept.write(torn + b"\n")
-                file.truncate(whole)
-                self.notes.append(
-                    f"the last line of {path} was cut short: kept in {aside}, its video runs again"
-                )
+    def _begin(self) -> FileIO:
+        """Put aside what the notes tell, and open the file."""
+        try:
+            for path, aside in self._aside.items():
+                path.replace(aside)
+            for path in self._torn:
+                with path.open("rb+") as file:
+                    whole = _end_of_last_line(file)
+                    with _torn_of(path).open("ab") as kept:
+                        kept.write(file.read() + b"\n")
+                    file.truncate(whole)
+            return self._files.enter_context(self.path.open("ab", buffering=0))
+        except OSError as error:
+            raise _cannot_be_written(self.path, error) from None
 
     def _read_done(self) -> DoneVideos:
         done = DoneVideos()
         for number, line in numbered_lines(self.path) if self.path.exists() else ():
+            if not line.endswith(b"\n"):  # the last one, which was cut short
+                continue
             try:
                 head = decode_head(line)
             except ResultsError as error:
@@ -345,6 +354,20 @@ def _cannot_be_written(path: Path, error: OSError) -> ResultsError:
         "Make room, or bring the file back, then run the same command again: it goes on from here"
     )
     return ResultsError(msg)
+
+
+def _backup_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.{strftime('%Y%m%d-%H%M%S')}.bak")
+
+
+def _torn_of(path: Path) -> Path:
+    return path.with_name(path.name + ".torn")
+
+
+def _is_torn(path: Path) -> bool:
+    with path.open("rb") as file:
+        _end_of_last_line(file)
+        return bool(file.read(1))
 
 
 def _end_of_last_line(file: BinaryIO, block: int = 1 << 16) -> int:

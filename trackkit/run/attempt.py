@@ -52,7 +52,7 @@ def attempt(
     first = _attempt_once(task, partial(do, timeout_s=timeout_s, low_memory=False))
     if not _ran_out_of_memory(first):
         return replace(first, worker=worker, gpu=gpu)
-    _free_gpu_memory()
+    free_gpu_memory()
     left_s = None if timeout_s is None else max(0.0, timeout_s - first.seconds)
     second = replace(
         _attempt_once(task, partial(do, timeout_s=left_s, low_memory=True)), worker=worker, gpu=gpu
@@ -88,7 +88,8 @@ def _ran_out_of_memory(outcome: Outcome) -> TypeGuard[VideoFailure]:
     return isinstance(outcome, VideoFailure) and outcome.error_type == "OutOfMemoryError"
 
 
-def _free_gpu_memory() -> None:
+def free_gpu_memory() -> None:
+    """Give back to the GPU what nothing holds any more."""
     import torch
 
     gc.collect()

@@ -16,8 +16,10 @@ from trackkit.core.tasks import VideoFailure
 from trackkit.monitor.dashboard import DashboardLink, add_page, dashboard_link
 from trackkit.monitor.events import PROGRESS_TOPIC, RUN_TOPIC, read_progress
 from trackkit.results.video_result import Outcome
+from trackkit.run.abandoned import name_models, watch_clients
 from trackkit.run.attempt import attempt
 from trackkit.run.batch import Batch
+from trackkit.run.check_cluster import check_software, check_usable
 from trackkit.run.cluster import DASK_CONFIG
 from trackkit.run.options import SessionOptions
 from trackkit.run.schedule import run_tasks
@@ -128,13 +130,14 @@ class ClusterRunner:
         *,
         dask_config: Mapping[str, Any] = DASK_CONFIG,
     ) -> None:
+        check_usable(target)
         self._options = options
         self._expect = max(options.num_workers or 0, len(getattr(target, "plan", ())))
-        self._host = ModelHost(config, device)
         self._stack = ExitStack()
         try:
             self._stack.enter_context(dask.config.set(dict(dask_config)))
             self.client = target if isinstance(target, Client) else self._connect(target)
+            self._host = ModelHost(config, device, name_models(self.client))
             try:
                 self.client.wait_for_workers(1, timeout=options.worker_timeout_s)
             except TimeoutError:
@@ -143,8 +146,11 @@ class ClusterRunner:
                 raise ClusterError(msg) from None
             self._load()
             self._page_note = add_page(self.client)
-        except BaseException:
+        except BaseException as error:
             self._stack.close()
+            if isinstance(error, OSError):
+                msg = f"the cluster was lost before the first video ({error}): see whether its scheduler runs"
+                raise ClusterError(msg) from None
             raise
 
     def _connect(self, target: Any) -> Client:
@@ -156,16 +162,19 @@ class ClusterRunner:
                 security=self._options.security,
             )
             return self._stack.enter_context(client)
-        except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
+        # TypeError: tls:// without certificates; RuntimeError: tcp:// with them, a cluster that is closed.
+        except (OSError, RuntimeError, TypeError, ValueError) as error:
             msg = (
-                f"no Dask scheduler answers at {target!r} ({error}): check the address, and TLS if it has it"
+                f"no Dask scheduler answers at {target!r} ({error}): check the address, TLS if it has it "
+                "(then the address begins with tls://), and that it runs this version of Dask"
             )
             raise ClusterError(msg) from None
 
     def _load(self) -> None:
         try:
-            self.client.register_plugin(self._host)
+            check_software(self.client)
             self._stack.callback(self._unload)
+            self._register()
             self._gpus = dict(self.client.run(wait_for_models, self._host.name).values())
         except OSError as error:  # the models' own errors come as CheckpointError or ConfigError
             msg = (
@@ -173,6 +182,10 @@ class ClusterRunner:
                 "workers or a smaller --sam-type; --num-workers 0 shows what happens"
             )
             raise ClusterError(msg) from None
+
+    def _register(self) -> None:
+        watch_clients(self.client)
+        self.client.register_plugin(self._host)  # of no effect where it is there
 
     @property
     def dashboard(self) -> DashboardLink | None:
@@ -187,6 +200,9 @@ class ClusterRunner:
 
     def run(self, batch: Batch) -> Iterator[Outcome]:
         """Yield the outcome of every task, in the order in which they are done."""
+        if self.client.status == "running":
+            with suppress(OSError):  # the cluster is lost, which the run finds out, too
+                self._register()  # a client that was cut off for long has lost its models
         with self._listening(batch):
             for outcome in run_tasks(self.client, batch, self._host.name, self._options, expect=self._expect):
                 if isinstance(outcome, VideoFailure) and outcome.gpu is None:  # died before it could say
@@ -213,7 +229,8 @@ class ClusterRunner:
 
     def _unload(self) -> None:
         if self.client.status == "running":  # else the workers are gone, and the models with them
-            with suppress(OSError):  # lost while asking
+            # Lost while asking; dropped while the client was cut off; a worker never had it.
+            with suppress(LookupError, OSError, ValueError):
                 self.client.unregister_worker_plugin(self._host.name)
 
     def close(self) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import sys
 import threading
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from distributed import Worker, WorkerPlugin, get_worker
 
@@ -20,7 +21,7 @@ from trackkit.core.tasks import Progress, VideoFailure, VideoTask
 from trackkit.core.words import plural
 from trackkit.monitor.events import LAST_WORDS_TOPIC, PROGRESS_TOPIC
 from trackkit.results.video_result import Outcome
-from trackkit.run.attempt import attempt
+from trackkit.run.attempt import attempt, free_gpu_memory
 from trackkit.run.own_methods import OwnMethods
 from trackkit.run.watchdog import end_process, watchdog
 from trackkit.tracking.models import Models, load_models
@@ -42,26 +43,32 @@ class ModelHost(WorkerPlugin):
     Args:
         config: What to load.
         device: ``"cpu"``, ``"cuda:0"`` (the GPU that a worker sees), or None: a GPU if the worker sees one.
+        name: Of the plugin. Each session has one of its own (see ``name_models``), so that those that share
+            workers neither replace nor unload each other's models.
 
     Raises:
         ConfigError: The user's own detector or tracker cannot be sent to workers.
     """
 
-    def __init__(self, config: TrackConfig, device: str | None) -> None:
-        self.config, self.device = config, device
+    idempotent = True  # a worker that has it keeps its models when it is sent again
+
+    def __init__(self, config: TrackConfig, device: str | None, name: str) -> None:
+        self.config, self.device, self.name = config, device, name
         self.own_methods = OwnMethods.of(config)
-        # Of its own: sessions that share workers neither replace nor unload each other's models.
-        self.name = f"trackkit-models-{uuid4().hex}"
 
     def setup(self, worker: Worker) -> None:
         """Begin to load."""
         self._models: Future[tuple[Models, Thumbnails]] = Future()
         who = f"{worker.name} ({worker.address})"
-        threading.Thread(target=self._load, args=(who,), name="trackkit-load", daemon=True).start()
+        load = partial(self._load, who, self._models)
+        threading.Thread(target=load, name="trackkit-load", daemon=True).start()
 
     def teardown(self, worker: Worker) -> None:
-        """Let go of the models."""
+        """Let go of the models: what is tracked or loaded just now keeps them until it ends."""
         del self._models
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():
+            free_gpu_memory()
 
     def get(self) -> tuple[Models, Thumbnails]:
         """The models, and what draws; waits until they are loaded, and raises what loading raised."""
@@ -71,15 +78,15 @@ class ModelHost(WorkerPlugin):
         """Wait in the event loop, as ``get`` does in a task's thread."""
         return (await asyncio.wrap_future(self._models))[0]
 
-    def _load(self, worker: str) -> None:
+    def _load(self, worker: str, loaded: Future[tuple[Models, Thumbnails]]) -> None:
         try:
             methods = self.own_methods.methods(self.config, worker)
             models = load_models(self.config, self.device or _own_device(), methods)
             from trackkit.monitor.thumbnails import Thumbnails  # slow: here, and not in a video
 
-            self._models.set_result((models, Thumbnails()))
+            loaded.set_result((models, Thumbnails()))
         except BaseException as error:  # noqa: BLE001 - handed on to whoever calls get()
-            self._models.set_exception(error)
+            loaded.set_exception(error)
 
 
 def _own_device() -> str:
@@ -110,13 +117,15 @@ class WorkOrder:
 def run_task(task: VideoTask, order: WorkOrder) -> Outcome:
     """Track one video with the models of the plugin ``order.host``: what a Dask task does.
 
-    Progress goes to ``PROGRESS_TOPIC``, in the name of ``order.run_id``.
+    Progress goes to ``PROGRESS_TOPIC``, in the name of ``order.run_id``. A video that nobody waits for any
+    more, as its client is gone or its run was broken off, ends there, too.
 
     A model that does not load is the run's problem, not the video's, and raises CheckpointError or
     ConfigError. Two things end the process, with a ``VideoFailure`` on ``LAST_WORDS_TOPIC``: a video that is
     not back ``order.grace_s`` after its time is over, and an error after which the GPU can do nothing more.
     """
     worker = get_worker()
+    key = worker.get_current_task()
     plugin: ModelHost = worker.plugins[order.host]
     models, thumbnails = plugin.get()
     name, gpu = str(worker.name), _gpu(models)
@@ -126,6 +135,9 @@ def run_task(task: VideoTask, order: WorkOrder) -> Outcome:
     def publish(progress: Progress) -> None:
         nonlocal reached
         reached = progress.frames
+        if worker.state.tasks[key].state == "cancelled":  # Dask waits until it ends by itself
+            msg = f"{task.video_path}: given up after {reached} frames, as nobody waits for it any more"
+            raise CancelledError(msg)
         event = dataclasses.replace(thumbnails.add(progress), worker=name, gpu=gpu)
         worker.log_event(PROGRESS_TOPIC, {"run": order.run_id, "progress": dataclasses.asdict(event)})
 

@@ -154,6 +154,8 @@ def _fetch_sam2(config: TrackConfig, progress: FetchProgress | None) -> None:
 
 @TRACKERS.register("sam2", prepare=_fetch_sam2, takes_prompts=True, installed=True)
 def _sam2(config: TrackConfig, device: str) -> TrackerModel:
+    import torchvision  # noqa: F401 - whole, before parts of it, as another thread may be in the middle of it
+
     from trackkit.trackers.sam2.tracker_model import Sam2TrackerModel
 
     return Sam2TrackerModel.from_config(config, device)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import pickle
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -61,12 +63,32 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise _refusal(path, _unpickling_problem(str(error))) from error
     except _DAMAGE as error:
+        if is_of_the_machine(error):
+            what = f"checkpoint {str(path)!r}"
+            raise machine_error(what, error) from error
         raise _refusal(path, f"is cut or damaged ({_first_line(error)})") from error
     weights = content.get("model", content) if isinstance(content, Mapping) else None
     if not _is_state_dict(weights):
         found = first(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
         raise _refusal(path, f"holds no weights under 'model' (found: {found or 'nothing'})")
     return dict(weights)
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether a file could not be read for want of memory, handles or rights: it may well be whole."""
+    numbers = (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
+    if isinstance(error, OSError) and error.errno in numbers:
+        return True
+    return any(words in str(error) for words in ("allocate memory", *map(os.strerror, numbers)))
+
+
+def machine_error(what: str, error: BaseException) -> CheckpointError:
+    """What to say of such an error."""
+    msg = (
+        f"{what} cannot be read on this machine just now ({_first_line(error)}), which says nothing of the "
+        "file: where memory is short, use fewer workers or smaller models"
+    )
+    return CheckpointError(msg)
 
 
 def _is_state_dict(weights: Any) -> TypeGuard[Mapping[str, Tensor]]:
@@ -108,7 +130,7 @@ def _unpickling_problem(message: str) -> str:
     )
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from trackkit.core.arrays import Image
 from trackkit.core.errors import CheckpointError, ConfigError
 from trackkit.detectors import load_detector
 from trackkit.detectors.grounding_dino.loading import load_model
+from trackkit.weights.files import read_weights
 
 torch.set_num_threads(1)
 
@@ -141,3 +144,44 @@ def test_pickled_weights_are_refused_unopened(broken: Path, tmp_path: Path) -> N
     with pytest.raises(CheckpointError, match="pickled"):
         load_model(str(broken))
     assert not (tmp_path / "sprung").exists()
+
+
+def test_loads_at_the_same_time_disturb_neither_each_other_nor_later_ones(folder: Path) -> None:
+    config = TrackConfig("dog", detector_model=str(folder))
+    load_twice = [lambda: load_detector(config, "cpu"), lambda: load_model(str(folder))] * 2
+    with ThreadPoolExecutor(len(load_twice)) as pool:
+        assert None not in pool.map(lambda each: each(), load_twice)
+    assert load_detector(config, "cpu")
+
+
+def test_files_are_not_blamed_for_what_other_code_did(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What is left of two loads that other code ran at the same time.
+    monkeypatch.setattr("transformers.PreTrainedModel.tie_weights", lambda *args, **kwargs: None)
+    with pytest.raises(CheckpointError, match=r"though its files are whole: .* begin the process anew"):
+        load(folder, "dog")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: ..."),
+        RuntimeError("unable to mmap 5 bytes from file <a.pt>: Cannot allocate memory (12)"),
+        OSError(errno.EMFILE, "Too many open files"),
+        PermissionError(errno.EACCES, "Permission denied"),
+    ],
+)
+def test_files_are_not_blamed_for_what_the_machine_lacks(
+    folder: Path, tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise error
+
+    path = tmp_path / "a.pt"
+    torch.save({"a": torch.zeros(1)}, path)
+    monkeypatch.setattr("transformers.AutoModelForZeroShotObjectDetection.from_pretrained", fail)
+    monkeypatch.setattr("torch.load", fail)
+    for read in (lambda: load(folder, "dog"), lambda: read_weights(path)):
+        with pytest.raises(CheckpointError, match="cannot be read on this machine just now") as told:
+            read()
+        assert "fetch" not in str(told.value)
+        assert "damaged" not in str(told.value)

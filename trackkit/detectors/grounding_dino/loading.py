@@ -12,7 +12,9 @@ from transformers import AutoConfig, AutoModelForZeroShotObjectDetection, AutoPr
 from transformers.utils.logging import disable_progress_bar
 
 from trackkit.core.errors import CheckpointError
+from trackkit.core.loading import check_tied, one_at_a_time
 from trackkit.detectors.grounding_dino.token_prompts import CLS, PERIOD, SEP
+from trackkit.weights.files import is_of_the_machine, machine_error
 from trackkit.weights.grounding_dino import fetch_detector, how_to_get_detector
 from trackkit.weights.releases import DEFAULT_DETECTOR, detector_name
 from trackkit.weights.shipped import DETECTOR_MINI
@@ -33,6 +35,7 @@ _LOADING_ERRORS = (
 )
 
 
+@one_at_a_time
 def load_model(name: str) -> tuple[Any, Any]:
     """Load the model (float32 whatever the file has, on the CPU) and its processor.
 
@@ -61,6 +64,7 @@ def _load_reference(path: Path) -> tuple[Any, Any]:
 
 
 def _load_folder(name: str, folder: Path) -> tuple[Any, Any]:
+    what = f"detector_model {name!r}"
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if config.model_type not in MODEL_TYPES:
@@ -77,10 +81,13 @@ def _load_folder(name: str, folder: Path) -> tuple[Any, Any]:
             output_loading_info=True,
         )
     except _LOADING_ERRORS as error:
+        if is_of_the_machine(error):
+            raise machine_error(what, error) from error
         raise _broken(name, f"{type(error).__name__}: {error}".partition("\n")[0]) from error
     # transformers fills with random numbers what it does not find, and goes on with an empty vocabulary.
     bad = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     if bad:
+        check_tied(what, bad, model.all_tied_weights_keys)
         msg = f"{len(bad)} weights are missing or of another size, the first is {bad[0]}"
         raise _broken(name, msg)
     return model, processor

@@ -33,6 +33,7 @@ from transformers import (
 )
 
 from trackkit.core.errors import CheckpointError
+from trackkit.core.loading import check_tied
 from trackkit.weights.files import first, read_weights
 from trackkit.weights.grounding_dino import find_tokenizer, no_tokenizer
 
@@ -178,6 +179,9 @@ def load_reference_checkpoint(path: Path) -> Any:
     }
     parts = [f"{len(keys)} weights {kind} ({first(keys)})" for kind, keys in problems.items() if keys]
     if parts:
+        if not (problems["unknown"] or problems["of another shape"]):
+            what = f"checkpoint {str(path)!r}"
+            check_tied(what, problems["missing"], model.all_tied_weights_keys)
         msg = (
             f"checkpoint {str(path)!r} is not the GroundingDINO that it looks like: {'; '.join(parts)}. "
             "Expected a .pth of the reference repository, unchanged: fetch it again"

@@ -51,7 +51,9 @@ def build_sam2_model(
 
     Raises:
         ConfigError: No config has that name.
+        RuntimeError: There is not enough memory.
     """
+    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
     from omegaconf import OmegaConf
 
@@ -62,7 +64,10 @@ def build_sam2_model(
     options = OmegaConf.from_dotlist([option.lstrip("+") for option in overrides])
     config = OmegaConf.merge(OmegaConf.from_dotlist([*_TRACKING_OPTIONS]), OmegaConf.load(path), options)
     OmegaConf.resolve(config)
-    model = instantiate(config.model, _recursive_=True).to(device).eval().requires_grad_(False)
+    try:
+        model = instantiate(config.model, _recursive_=True).to(device).eval().requires_grad_(False)
+    except InstantiationException as error:  # Hydra's, of whatever torch raised
+        raise RuntimeError(*error.args) from error
     settle_rotary_positions(model)
     return model
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from trackkit.core.errors import CheckpointError
+from trackkit.core.loading import one_at_a_time
 from trackkit.trackers.sam2.build import SAM2Base, build_sam2_model
 from trackkit.weights.files import differences, first, read_weights
 from trackkit.weights.releases import SAM2_MODELS, Sam2Release, sam2_release
@@ -19,6 +20,7 @@ _BLOCK = "image_encoder.trunk.blocks."
 _ONLY_IN_2_1 = ("no_obj_embed_spatial", "obj_ptr_tpos_proj.weight")
 
 
+@one_at_a_time
 def load_release(release: Sam2Release, path: Path, device: str = "cpu") -> SAM2Base:
     """Load a file as the given release.
 
