@@ -53,6 +53,10 @@ class FolderSource:
         for idx, file in enumerate(self._files):
             yield idx / self.info.fps, partial(self._load, file)
 
+    def times(self) -> Iterator[float]:
+        """The time of every image."""
+        return (idx / self.info.fps for idx in range(len(self._files)))
+
     def _load(self, file: Path) -> Image:
         image, info = _read_image(file), self.info
         height, width, _ = image.shape
