@@ -1,4 +1,4 @@
-"""Videos whose times were changed after they were made, as broken recorders, cameras and editors leave them."""
+"""Videos whose times were changed after they were made, as broken recorders and editors leave them."""
 
 from __future__ import annotations
 

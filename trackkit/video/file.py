@@ -180,6 +180,10 @@ class FileSource:
             if self._began is None:
                 self._began = float((began if packet.dts is None else packet.dts) * packet.time_base)
             self._missed = min(self._missed, abs(self._claim - end), abs(self._claim + self._began - end))
+            if (
+                packet.pts is None and self._kind == "flv"
+            ):  # FFmpeg withholds a time, which may be that of the end
+                self._missed = 0.0
         if ours and packet.size and not packet.is_discard:
             self._to_show += 1
             self._numbers[began] = self._to_show
@@ -241,8 +245,8 @@ class FileSource:
         self._gap = max(self._gap, time_s - self._last)
         self._last = time_s
         self._found_rate.add(time_s)
-        # One tick is what FFmpeg says where it does not know.
-        known = frame.duration > 1
+        # One tick is what FFmpeg says where it does not know; in AVI it is the truth.
+        known = frame.duration > 1 or self._kind == "avi"
         self._end = time_s + (frame.duration * self._tick if known else 1 / self._found_rate.fps(self._rate))
 
     def _image(self, frame: av.VideoFrame) -> Image:

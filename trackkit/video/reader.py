@@ -7,9 +7,9 @@ What is promised:
   of any length included. A frame whose time is absent or out of order (too early, too late, the same twice)
   is put evenly between its neighbours, or one usual interval after the last; no other frame moves. Where the
   clock jumps back and goes on from there, as in files that were joined, it starts anew: one usual interval
-  after the frame before, and the spacing stays. What follows tells which it is (16 frames; fewer above 4K):
-  up to three frames in a row are out of order, more are a clock. So a last frame that is late keeps its time.
-  ``warnings`` counts each kind.
+  after the frame before, and the spacing stays. What follows tells which it is (16 frames, or fewer very
+  large ones): up to three frames in a row are out of order, more are a clock. So a last frame that is late
+  keeps its time. ``warnings`` counts each kind.
 - **Pixels**: those of the source (no scaling by the sample aspect ratio), turned as a player turns them, made
   RGB by the matrix and range that the stream states (where it states none: BT.601, limited range).
 - **Nothing goes missing silently**: ``truncated`` and ``warnings`` tell. Only a stream that states no length
