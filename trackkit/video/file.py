@@ -180,9 +180,7 @@ class FileSource:
             if self._began is None:
                 self._began = float((began if packet.dts is None else packet.dts) * packet.time_base)
             self._missed = min(self._missed, abs(self._claim - end), abs(self._claim + self._began - end))
-            if (
-                packet.pts is None and self._kind == "flv"
-            ):  # FFmpeg withholds a time, which may be that of the end
+            if packet.pts is None and self._kind == "flv":  # withheld by FFmpeg, it may be that of the end
                 self._missed = 0.0
         if ours and packet.size and not packet.is_discard:
             self._to_show += 1
