@@ -216,6 +216,25 @@ class TestWholeFiles:
         _, reader = read_all(path)
         assert (reader.truncated or "").startswith("the file")
 
+    @pytest.mark.parametrize("ending", ["mkv", "webm"])
+    @pytest.mark.parametrize("share", [0.55, 0.75])
+    @pytest.mark.parametrize("fault", ["none", "spike", "pause", "late start"])
+    def test_a_cut_is_told_whatever_the_times(
+        self, clips: Path, tmp_path: Path, ending: str, share: float, fault: str
+    ) -> None:
+        late = {"none": [], "spike": [5], "pause": range(5, COUNT), "late start": range(COUNT)}[fault]
+        times = [k / 30 + 7200 * (k in late) for k in range(COUNT)]
+        path = retime(clips / f"plain.{ending}", tmp_path / f"clip.{ending}", times)
+        read_whole(path)
+        data = path.read_bytes()
+        if fault != "spike":  # else no time tells where the frames should end
+            path.write_bytes(data[:-10])  # of the index, behind the last frame
+            read_whole(path)
+        path.write_bytes(data[: int(len(data) * share)])
+        frames, reader = read_all(path)
+        assert 5 < len(frames) < COUNT
+        assert (reader.truncated or "").startswith("the file")
+
     @pytest.mark.parametrize("from_s", [95_443.0, 95_300.0])  # the 33 bits of its clock end at 95443.7 s
     def test_a_clock_that_wraps(self, clips: Path, tmp_path: Path, from_s: float) -> None:
         times = [from_s + 4 * k for k in range(COUNT)]

@@ -309,20 +309,54 @@ class FileSource:
             self._note(_UNDECODED, lost)
         if self._cause is not None:
             return
-        # No next frame ends the last one: it may stand for as long as any before it did, and a bit.
-        slack = max(0.1, 2 * self._gap)
         # The index of an MP4 lists what is to come, edit lists applied, so it is taken at its word. A frame
         # that was dropped when the file was made is a sample without data.
         if "mov" in self._kind and self._packets < sum(1 for e in self._stream.index_entries if e.size):
             self._cause = "the file is cut"
         elif self._to_show - self._shown > _TAIL:
             self._cause = "nothing can be decoded any more"
-        elif self._claim is not None and self._missed > slack:
-            dropped = 0
-            if self._kind == "avi" and self._position is not None:
-                dropped = _dropped_at(self._position, self._path, self._stream.index)
-            if self._missed > slack + dropped * self._tick:
-                self._cause = "the file ends"
+        elif self._claim is not None:
+            self._cause = self._ends_before(self._claim)
+
+    def _ends_before(self, claim: float) -> str | None:
+        """Whether the file ends before the header says, and why."""
+        # No next frame ends the last one: it may stand for as long as any before it did, and a bit.
+        slack = max(0.1, 2 * self._gap)
+        dropped = 0.0
+        if self._kind == "avi" and self._position is not None and self._missed > slack:
+            dropped = _dropped_at(self._position, self._path, self._stream.index) * self._tick
+        if self._missed > slack + dropped:
+            return "the file ends"
+        # A long pause or a wrong time says nothing of the end, but bytes that are missing do; unless they are
+        # those of an index behind the last frame.
+        left = self._missed if self._claim_is_of_all else abs(claim - (self._began or 0.0) - self._end)
+        if left > 0.1 + 2 / self._rate and Path(self._path).stat().st_size < (_stated_size(self._path) or 0):
+            return "the file is cut"
+        return None
+
+
+def _stated_size(path: str) -> int | None:
+    """Bytes that a Matroska file or an AVI should have; None where it does not say."""
+    with Path(path).open("rb") as file:
+        head = file.read(4096)
+    if head.startswith(b"RIFF"):
+        return 8 + int.from_bytes(head[4:8], "little")
+    if not head.startswith(b"\x1a\x45\xdf\xa3"):
+        return None
+    size, start = _ebml_size(head, 4)
+    segment = start + (size or 0)
+    if not head.startswith(b"\x18\x53\x80\x67", segment):
+        return None
+    size, start = _ebml_size(head, segment + 4)
+    return None if size is None else start + size
+
+
+def _ebml_size(data: bytes, at: int) -> tuple[int | None, int]:
+    """The size that an element states (RFC 8794 4), None for an unknown one, and where its content begins."""
+    length = 9 - data[at].bit_length()
+    unknown = (1 << 7 * length) - 1
+    size = int.from_bytes(data[at : at + length], "big") & unknown
+    return None if size == unknown else size, at + length
 
 
 def _is_hidden(packet: av.Packet[VideoStream], stream: VideoStream) -> bool:
