@@ -23,11 +23,9 @@ from trackkit.core.errors import StorageError, VideoWriteError
 from trackkit.core.files import part_path
 
 # H.264 encoders that need no device, best first, with their options. Another than the first is logged.
-# Without B-frames each is decoded when it is shown; of others, older FFmpeg loses some around long pauses.
-ENCODERS: dict[str, dict[str, str]] = {
-    "libx264": {"preset": "veryfast", "crf": "23", "bf": "0"},
-    "libopenh264": {},
-}
+ENCODERS: dict[str, dict[str, str]] = {"libx264": {"preset": "veryfast", "crf": "23"}, "libopenh264": {}}
+# Each frame is decoded when it is shown: of others, older FFmpeg loses some around long pauses.
+_IN_ORDER = {"bf": "0"}
 
 _TICKS = 90_000  # at least so many a second, the usual clock of video
 _LONGEST = 3600  # seconds; the 32 bits in which an MP4 states how long a frame stands end soon after
@@ -55,6 +53,7 @@ class VideoWriter:
         width: Of the images, pixels.
         height: Of the images, pixels.
         fps: Frames per second, kept exactly, also 30000/1001 and the like.
+        steady: All frames come at this rate, so that they may be encoded out of order, which takes less room.
 
     Attributes:
         frames: Images written so far, repeated ones not counted.
@@ -66,7 +65,9 @@ class VideoWriter:
         StorageError: The folder is absent or not writable, or the disk is full.
     """
 
-    def __init__(self, path: str | Path, *, width: int, height: int, fps: float) -> None:
+    def __init__(
+        self, path: str | Path, *, width: int, height: int, fps: float, steady: bool = False
+    ) -> None:
         self.path = Path(path)
         self.frames = 0
         self._size = (width, height)
@@ -98,7 +99,7 @@ class VideoWriter:
             raise _cannot_be_written(self.path, error) from error
         self._open = True
         with self._errors():
-            options = ENCODERS[self.codec]
+            options = ENCODERS[self.codec] | ({} if steady else _IN_ORDER)
             self._stream = self._container.add_stream(self.codec, rate=rate, options=options)
             context: VideoCodecContext = self._stream.codec_context
             context.width, context.height = width + width % 2, height + height % 2
