@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from clips import make_video, read_all
+from retimed import retime
 
 import trackkit as tk
+from trackkit.core.tasks import VideoTask
 from trackkit.synthetic.dataset import write_video
 from trackkit.synthetic.scenes import make_scene
-from trackkit.tracking.preview import Preview, evenly_spread
+from trackkit.tracking.models import load_models
+from trackkit.tracking.preview import Preview, evenly_spread, preview_video
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +71,30 @@ def test_counts_fall_with_the_threshold(preview: Preview) -> None:
     by_video = preview.counts(by="video_path")
     total = (by_video[0.2] * preview.videos.set_index("video_path")["looked_at"]).sum()
     assert total == (preview.detections["score"] >= 0.2).sum()
+
+
+@pytest.mark.parametrize("fps", [None, 5])
+@pytest.mark.parametrize("fault", ["no length", "no times", "a wrong length", "two clocks"])
+def test_frames_are_spread_over_what_is_there(tmp_path: Path, fault: str, fps: float | None) -> None:
+    path = tmp_path / "clip"
+    if fault == "no length":
+        make = {"codec": "libvpx", "kind": "webm", "rate": 1000, "container": {"live": "1"}}
+        make_video(path, ms=[67 * k for k in range(40)], **make)
+    elif fault == "no times":
+        make_video(path, kind="h264", rate=25)
+    elif fault == "a wrong length":
+        path = tmp_path / "clip.mkv"
+        times = [k / 15 + 3600 * (k == 20) for k in range(40)]
+        retime(make_video(tmp_path / "a.mkv", options={"bf": "0"}), path, times)
+    else:
+        one = make_video(tmp_path / "a.ts", 20, rate=15).read_bytes()
+        path.write_bytes(one + one)
+    config = tk.TrackConfig.from_preset("color", "red", fps=fps)
+    look = preview_video(VideoTask(str(path), str(path)), config, models=load_models(config, "cpu"))
+    assert look.looked_at == (5, 15, 25, 35)
+    assert look.info.num_frames == 40
+    assert look.expected_frames == len(read_all(path, fps=fps)[0])
+    assert look.process_fps == pytest.approx(fps or (25 if fault == "no times" else 15), rel=0.02)
 
 
 def test_the_estimate_spreads_videos_over_workers(preview: Preview) -> None:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from clips import make_video
+from retimed import retime
 from tracked_shapes import CONFIG, write_shapes
 
 import trackkit as tk
 from trackkit.core.arrays import Image
 from trackkit.core.clock import STAGES
 from trackkit.core.frames import Detections
+from trackkit.results.jsonl_line import encode_result
 from trackkit.tracking.models import Models, load_models
 from trackkit.tracking.track_video import track_video
 from trackkit.video.reader import VideoReader
@@ -69,6 +73,41 @@ def test_every_processed_frame_is_there_once_and_in_order(clip: Path, tmp_path: 
     # Something was drawn, and most of the picture is as it was.
     changed = np.mean([np.abs(a.image.astype(int) - b.image).max(2) > 40 for a, b in pairs])
     assert 0.005 < changed < 0.5
+
+
+@pytest.mark.parametrize("fps", [None, 5])
+@pytest.mark.parametrize("pause", [False, True])
+def test_one_wrong_time_and_a_pause_of_a_day(tmp_path: Path, pause: bool, fps: float | None) -> None:
+    times = [k / 15 + 95_000 * (k == 20 or (pause and k >= 30)) for k in range(40)]
+    path = retime(make_video(tmp_path / "a.mkv", options={"bf": "0"}), tmp_path / "clip.mkv", times)
+    result = track_video(path, CONFIG.replace(fps=fps), output_video=tmp_path / "out.mp4")
+    times[20] = 20 / 15
+    idx, time_s = result.frames
+    assert time_s == pytest.approx([times[k] for k in idx], abs=0.0011)
+    assert idx.tolist() == list(range(0, 40, 3 if fps else 1))
+    assert (result.process_fps, result.info.fps) == pytest.approx((fps or 15, 15), rel=0.02)
+    assert (result.truncated, len(result.warnings)) == (None, 1)
+    with VideoReader(tmp_path / "out.mp4") as annotated:
+        shown = [frame.time_s for frame in annotated]
+    assert len(shown) == len(idx) + 26 * pause  # repeated every hour
+    assert [min(abs(each - time) for each in shown) for time in time_s] == pytest.approx(
+        [0] * len(idx), abs=1e-4
+    )
+
+
+@pytest.mark.parametrize(("ending", "rate"), [("webm", 15), ("mp4", 2000), ("gif", 10)])
+def test_the_rate_is_that_of_the_frames_kept(tmp_path: Path, ending: str, rate: int) -> None:
+    path = tmp_path / f"clip.{ending}"
+    if ending == "webm":
+        made = {"codec": "libvpx", "rate": 1000, "container": {"live": "1"}}
+        make_video(path, ms=[round(k * 1000 / rate) for k in range(40)], **made)
+    else:
+        make_video(path, rate=rate, **({"codec": "gif", "pix_fmt": "rgb8"} if ending == "gif" else {}))
+    result = track_video(path, CONFIG)
+    assert result.process_fps == result.info.fps == pytest.approx(rate, rel=0.01)
+    assert track_video(path, CONFIG.replace(fps=5.0)).process_fps == 5
+    line = json.loads(encode_result(result, CONFIG))
+    assert line["video_info"]["process_fps"] == line["video_info"]["original_fps"] == result.process_fps
 
 
 def test_a_truncated_video_keeps_its_frames(clip: Path, shared_dir: Path, tmp_path: Path) -> None:

@@ -76,16 +76,33 @@ class TestRate:
         times = [float(i / source) for i in range(10_000)]
         if rounded:  # as Matroska does
             times = [round(time, 3) for time in times]
-        due = Ticks(fps, float(source))
+        due = Ticks(fps)
         kept = [time for time in times if due(time)]
         early, late = 0.25 * float(1 / source) + 0.001, 0.75 * float(1 / source) + 0.001
         assert all(k / fps - early <= time <= k / fps + late for k, time in enumerate(kept))
         assert len(kept) == pytest.approx(times[-1] * fps, abs=2)
 
+    @pytest.mark.parametrize(
+        ("fps", "every"), [(100, 20), (500, 4), (1000, 2), (40, 50), (2000, 1), (5000, 1)]
+    )
+    def test_fast_sources_are_taken_to_the_tick(self, fps: float, every: int) -> None:
+        due = Ticks(fps)
+        assert [k for k in range(4000) if due(k / 2000)] == list(range(0, 4000, every))
+
+    def test_the_first_frame_at_or_after_a_tick(self) -> None:
+        due = Ticks(24)  # of 30: a quarter of an interval before is not yet "at"
+        assert [k for k in range(16) if due(k / 30)] == [0, 2, 3, 4, 5, 7, 8, 9, 10, 12, 13, 14, 15]
+
+    @pytest.mark.parametrize("source", [24.0, 30000 / 1001, 59.94, 120.0, 240.0])
+    @pytest.mark.parametrize("more", [1.0, 1.001, 1.5])
+    def test_rounded_times_cost_no_frame(self, source: float, more: float) -> None:
+        due = Ticks(source * more)
+        assert all(due(round(k / source, 3)) for k in range(20_000))
+
     @pytest.mark.parametrize("rounded", [False, True])
     def test_the_source_rate_keeps_all(self, rounded: bool) -> None:
         for source in (24000 / 1001, 30000 / 1001, 25.0, 59.94):
-            due = Ticks(source, source)
+            due = Ticks(source)
             assert all(due(round(i / source, 3) if rounded else i / source) for i in range(20_000))
 
     @pytest.mark.parametrize("ending", ["mp4", "mkv"])

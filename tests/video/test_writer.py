@@ -95,6 +95,28 @@ class TestWriter:
         assert [number_of(frame.image) for frame in frames] == list(range(9))
         assert reader.truncated is None
 
+    @pytest.mark.parametrize("pause", [3600.01, 26.5 * 3600, 10 * 86400.0])
+    @pytest.mark.parametrize("fps", [15, 60000 / 1001])
+    def test_a_frame_that_stands_for_days_is_repeated_every_hour(
+        self, tmp_path: Path, pause: float, fps: float
+    ) -> None:
+        times = [0.0, 1 / fps, 2 / fps + pause, 3 / fps + pause, 4 / fps + 2 * pause]
+        with VideoWriter(tmp_path / "out.mp4", width=64, height=32, fps=fps) as writer:
+            for i, time in enumerate(times):
+                writer.write(picture(i, 64, 32), time)
+        assert writer.frames == 5
+        frames, reader = read_all(tmp_path / "out.mp4")
+        numbers = [number_of(frame.image) for frame in frames]
+        assert len(frames) == 5 + 2 * int(pause // 3600)
+        assert numbers == sorted(numbers)
+        first = [frames[numbers.index(i)].time_s for i in range(5)]
+        assert first == pytest.approx(times, abs=1e-5)
+        assert max(np.diff([frame.time_s for frame in frames])) < 3600.1
+        assert (reader.truncated, reader.warnings) == (None, ())
+        with av.open(str(tmp_path / "out.mp4")) as container:
+            packets = [packet for packet in container.demux(video=0) if packet.size]
+        assert all(packet.pts == packet.dts for packet in packets)  # what any player can show
+
     @pytest.mark.parametrize("size", [(131, 67), (130, 67), (131, 66), (1, 1)])
     def test_odd_sizes_are_padded(self, tmp_path: Path, size: tuple[int, int]) -> None:
         image = np.full((size[1], size[0], 3), 128, np.uint8)

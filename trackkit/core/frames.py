@@ -21,7 +21,7 @@ class VideoInfo:
     Attributes:
         width: Pixels, after rotation is applied (as a player shows it).
         height: Pixels, after rotation is applied.
-        fps: Mean frame rate of the source, frames per second.
+        fps: Mean frame rate of the source, frames per second, pauses left out.
         num_frames: Number of source frames; the container's claim until the video is read to its end.
         duration_s: Seconds; the container's claim until the video is read to its end.
     """

@@ -24,7 +24,7 @@ class VideoResult:
         info: Width, height, rate and the true number of frames read.
         tracks: One row per visible object and processed frame, columns in ``TRACK_DTYPES``.
         frames: ``(idx, time_s)`` of every processed frame, those without objects included.
-        process_fps: Rate at which frames were processed.
+        process_fps: Mean rate of the frames that were processed, per second of video, pauses left out.
         seconds: Wall seconds per stage: load, decode, detect, track, encode, write, total.
         peak_rss_mb: Peak resident memory of the worker process, MiB.
         peak_gpu_mb: Peak GPU memory allocated, MiB; None on a CPU.

@@ -38,7 +38,7 @@ def _write_frames(scene: Scene, path: Path) -> Iterator[GroundTruthFrame]:
     """Write the scene frame by frame, and tell what is in each."""
     from trackkit.video.writer import VideoWriter
 
-    with VideoWriter(path, width=scene.width, height=scene.height, fps=scene.fps) as writer:
+    with VideoWriter(path, width=scene.width, height=scene.height, fps=scene.fps, steady=True) as writer:
         for image, truth in iter_frames(scene):
             writer.write(image)
             yield truth

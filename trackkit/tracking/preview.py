@@ -28,7 +28,7 @@ from trackkit.tracking.models import Models
 from trackkit.tracking.reporter import ProgressCallback
 from trackkit.tracking.track_video import follow
 from trackkit.video.draw import compose_sheet, draw, fit
-from trackkit.video.reader import VideoReader, probe, read_frames
+from trackkit.video.reader import VideoReader, read_frames, survey
 
 #: Lowest score that is looked at; what the run takes begins at ``config.box_threshold``.
 LOWEST_SCORE = 0.2
@@ -82,12 +82,14 @@ def preview_video(
 ) -> VideoPreview:
     """Look at one video: evenly spread frames, and a few in a row from the one with most objects.
 
+    Goes through the file first, without decoding: what it claims of its length may be wrong, or nothing.
+
     Raises:
         VideoOpenError: The video gives no frame.
         VideoTimeout: It took longer than ``timeout_s``.
     """
     started = perf_counter()
-    info = probe(task.source)
+    info, expected = survey(task.source, fps=config.fps)
     detector = _sensitive(models.detector)
     looked, found, seconds = [], [], []
     try:
@@ -99,7 +101,7 @@ def preview_video(
             if timeout_s is not None and perf_counter() - started > timeout_s:
                 msg = f"{task.video_path}: the preview was not done after {timeout_s:g} s"
                 raise VideoTimeout(msg)
-    except VideoDecodeError:  # it is shorter than it claims
+    except VideoDecodeError:  # the last ones are damaged
         if not looked:
             raise
     strong = [_above(each, config.box_threshold) for each in found]
@@ -113,7 +115,6 @@ def preview_video(
             times.append((perf_counter(), clock.seconds["detect"]))
 
         tracked = list(follow(stretch, models.detector, tracker, config, clock, processed))
-        expected = reader.expected_frames or len(tracked)
         process_fps = reader.process_fps
     # The first run of a model is slow, and so are the first frames of a track.
     half = len(times) // 2

@@ -196,9 +196,9 @@ class _AnnotatedVideo:
         if task.output_video is not None:
             from trackkit.video.draw import draw  # supervision takes a second to import
 
-            size = {"width": reader.info.width, "height": reader.info.height}
             self._draw = draw
-            self._writer = VideoWriter(task.output_video, **size, fps=reader.process_fps)
+            width, height = reader.info.width, reader.info.height
+            self._writer = VideoWriter(task.output_video, width=width, height=height, fps=reader.process_fps)
 
     def __enter__(self) -> Self:
         return self

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import re
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -26,6 +29,7 @@ from trackkit.core.errors import VideoOpenError
 from trackkit.core.frames import VideoInfo
 from trackkit.video.color import coding_of
 from trackkit.video.source import DEFAULT_FPS, MAX_SIDE
+from trackkit.video.timeline import AHEAD, MISSING, Placed, Rate, Timeline
 
 # FFmpeg opens these, but they are lists of other files, or any text at all (tty).
 _NOT_VIDEOS = frozenset({"concat", "dash", "hls", "imf", "sdp", "tty"})
@@ -34,10 +38,12 @@ _DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 _UPRIGHT = 1.0  # degrees off a quarter turn that are none
 _SIDE_DATA_TYPES = range(64)  # FFmpeg 8 has half as many
 _LEAD_IN = 2000  # packets without any frame, after which a stream counts as undecodable
+_DELAY = 256  # packets, more than any decoder takes before it gives the frame of the first
+_TAIL = 3  # frames that may be missing at the end without a word but the count
+_HELD_BYTES = 1 << 28  # of pictures that are held back until their time is settled
 
 _UNDECODED = "packets that could not be decoded"
 _DAMAGED = "frames with damaged parts"
-_UNTIMED = "frames without a usable presentation time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,7 @@ class FileSource:
 
     def __init__(self, path: str) -> None:
         self.truncated: str | None = None
+        self._path = path
         self._container = _open_container(path)
         self._stream = stream = _pick_stream(self._container, path)
         self._kind: str = self._container.format.name
@@ -90,12 +97,16 @@ class FileSource:
         self._claim, self._claim_is_of_all = self._claimed_end()
         self._notes: dict[str, tuple[int, float]] = {}  # what: how often, and when first
         self._cause: str | None = None  # of breaking off
-        # How far demultiplexing is; times on the file's clock, in seconds.
-        self._packets, self._discarded, self._failed = 0, 0, 0
-        self._stream_end, self._file_end, self._gap, self._dts = 0.0, 0.0, 0.0, math.inf
-        # How far decoding is; times on our clock, whose 0 is tick `origin` of the file's.
-        self._frames, self._last, self._end = 0, 0.0, 0.0
-        self._origin: int | None = None
+        # How far demultiplexing is, and by how many seconds it missed the stated end.
+        self._packets, self._discarded, self._failed, self._missed = 0, 0, 0, math.inf
+        self._began: float | None = None  # on the file's clock, in seconds
+        self._position: int | None = None  # in the file, behind the last packet
+        # How far decoding is: packets that are to be shown, when they say so, and the last that was.
+        self._numbers: dict[int | None, int] = {}
+        self._to_show, self._shown = 0, 0
+        # How far we are, on our clock.
+        self._frames, self._last, self._end, self._gap = 0, 0.0, 0.0, 0.0
+        self._found_rate = Rate()
         self._interlaced = False
         self._to_rgb = VideoReformatter()
         self._decoded = self._decode()
@@ -116,25 +127,32 @@ class FileSource:
     def pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]:
         """For every frame its time and a function that converts it."""
         info = self.info
-        for frame in chain((self._first,), self._decoded):
+        for frame, time_s in self._timed():
             turn = _Turn.of(frame)
             width, height = turn.size(frame)
             if (width, height) != (info.width, info.height):
                 change = f"from {info.width} x {info.height} to {width} x {height}"
                 self._cause = f"the picture size changes {change} pixels"
                 break
-            yield self._place(frame), partial(self._image, frame, turn)
+            self._pass(frame, time_s)
+            yield time_s, partial(self._image, frame, turn)
         else:
             self._judge()
         if self._cause is not None:
             stated = f" of {info.num_frames} ({info.duration_s:.2f} s)" if info.num_frames else ""
             self.truncated = f"{self._cause} after {self._frames} frames ({self._end:.2f} s){stated}"
-        fps = info.fps
-        if self._frames > 1 and not self._failed:
-            measured = (self._frames - 1) / self._last
-            if abs(measured / fps - 1) > 0.01:  # else what is stated is more exact: 30000/1001, not 29.98
-                fps = measured
+        fps = info.fps if self._failed else self._found_rate.fps(info.fps)
         self.info = replace(info, fps=fps, num_frames=self._frames, duration_s=self._end)
+
+    def times(self) -> Iterator[float]:
+        """The times at which frames are to be decoded: about those at which they are shown."""
+        timeline = Timeline(1 / (self._rate * self._tick))
+        with _open_container(self._path) as container, contextlib.suppress(av.FFmpegError):
+            stream = _pick_stream(container, self._path)
+            for packet in container.demux(stream):
+                if packet.size and not packet.is_discard and not _is_hidden(packet, stream):
+                    yield from (placed.ticks * self._tick for placed in timeline.add(packet.dts))
+        yield from (placed.ticks * self._tick for placed in timeline.finish())
 
     def close(self) -> None:
         """Let the file go. Nobody may be drawing pictures."""
@@ -147,7 +165,7 @@ class FileSource:
         held = None
         try:
             for packet in self._container.demux(*streams):
-                if not packet.size or not self._follow(packet):  # an empty one would end the decoding
+                if not self._follow(packet) or not packet.size:  # an empty one would end the decoding
                     continue
                 if held is not None:
                     yield held
@@ -163,17 +181,24 @@ class FileSource:
 
     def _follow(self, packet: av.Packet[VideoStream]) -> bool:
         """Keep account of how far the file goes. Whether the packet is of our stream."""
+        ours: bool = packet.stream_index == self._stream.index
         began = packet.pts if packet.pts is not None else packet.dts
-        end = 0.0 if began is None else float((began + (packet.duration or 0)) * packet.time_base)
-        self._file_end = max(self._file_end, end)
-        if packet.stream_index != self._stream.index:
-            return False
-        if not packet.is_discard:
-            self._stream_end = max(self._stream_end, end)
-        if packet.dts is not None:
-            self._gap = max(self._gap, packet.dts * self._tick - self._dts)
-            self._dts = packet.dts * self._tick
-        return True
+        if began is not None and self._claim is not None and (ours or self._claim_is_of_all):
+            # What is stated is the time of the end, or the length.
+            end = float((began + (packet.duration or 0)) * packet.time_base)
+            if self._began is None:
+                self._began = float((began if packet.dts is None else packet.dts) * packet.time_base)
+            self._missed = min(self._missed, abs(self._claim - end), abs(self._claim + self._began - end))
+            if packet.pts is None and self._kind == "flv":  # withheld by FFmpeg, it may be that of the end
+                self._missed = 0.0
+        if ours and packet.size and not packet.is_discard:
+            self._to_show += 1
+            self._numbers[began] = self._to_show
+            if len(self._numbers) > _DELAY:
+                del self._numbers[next(iter(self._numbers))]
+        if ours and packet.pos is not None:
+            self._position = packet.pos + packet.size + packet.size % 2
+        return ours
 
     def _decode(self) -> Generator[av.VideoFrame]:
         self._stream.thread_type = "AUTO"
@@ -189,33 +214,47 @@ class FileSource:
                 self._note(f"{_UNDECODED} ({error.strerror})")
                 self._failed += 1
                 frames = []
-            yield from frames
+            for frame in frames:
+                # One that says nothing may be of the packet just read.
+                began = frame.pts if frame.pts is not None else frame.dts
+                self._shown = max(self._shown, self._numbers.get(began, self._to_show))
+                yield frame
             shown = shown or bool(frames)
             if not shown and self._packets >= _LEAD_IN:
                 return
 
-    def _place(self, frame: av.VideoFrame) -> float:
-        """Time of the frame on our clock."""
-        time_s = expected = self._last + 1 / self._rate if self._frames else 0.0
+    def _timed(self) -> Iterator[tuple[av.VideoFrame, float]]:
+        """Every frame with its time on our clock; one whose time is odd is held back until it is settled."""
+        size = sum(plane.buffer_size for plane in self._first.planes)
+        timeline = Timeline(1 / (self._rate * self._tick), max(6, min(AHEAD, _HELD_BYTES // size)))
+        held: deque[av.VideoFrame] = deque()
+
+        def settle(all_placed: Iterator[Placed]) -> Iterator[tuple[av.VideoFrame, float]]:
+            for placed in all_placed:
+                time_s = placed.ticks * self._tick
+                if placed.oddity is not None and (placed.oddity != MISSING or not avi):
+                    self._note(placed.oddity, at=time_s)
+                yield held.popleft(), time_s
+
         # AVI knows decoding times only; FFmpeg's guess at the others is wrong for H.264.
         avi = self._kind == "avi"
-        ticks = frame.dts if avi else frame.pts
-        if ticks is not None:
-            if self._origin is None:
-                self._origin = ticks - round(expected / self._tick)
-            time_s = (ticks - self._origin) * self._tick
-        early = self._frames > 0 and time_s <= self._last
-        if early or (ticks is None and not avi):
-            self._note(_UNTIMED)
-        if early:
-            time_s = expected
+        for frame in chain((self._first,), self._decoded):
+            held.append(frame)
+            yield from settle(timeline.add(frame.dts if avi else frame.pts))
+        yield from settle(timeline.finish())
+
+    def _pass(self, frame: av.VideoFrame, time_s: float) -> None:
+        """Keep account of how far we are."""
         if frame.is_corrupt:
-            self._note(_DAMAGED)
+            self._note(_DAMAGED, at=time_s)
         self._interlaced = self._interlaced or frame.interlaced_frame
         self._frames += 1
+        self._gap = max(self._gap, time_s - self._last)
         self._last = time_s
-        self._end = time_s + (frame.duration * self._tick or 1 / self._rate)
-        return time_s
+        self._found_rate.add(time_s)
+        # One tick is what FFmpeg says where it does not know; in AVI it is the truth.
+        known = frame.duration > 1 or self._kind == "avi"
+        self._end = time_s + (frame.duration * self._tick if known else 1 / self._found_rate.fps(self._rate))
 
     def _image(self, frame: av.VideoFrame, turn: _Turn) -> Image:
         coding = coding_of(frame)
@@ -224,8 +263,8 @@ class FileSource:
                 self._note(note)
         return turn(coding.image(frame, self._to_rgb))
 
-    def _note(self, what: str, times: int = 1) -> None:
-        n, first = self._notes.get(what, (0, self._end))
+    def _note(self, what: str, times: int = 1, *, at: float | None = None) -> None:
+        n, first = self._notes.get(what, (0, self._end if at is None else at))
         self._notes[what] = (n + times, first)
 
     def _mean_rate(self) -> float:
@@ -233,8 +272,9 @@ class FileSource:
         rates = [stream.average_rate, stream.guessed_rate]
         if self._container.format.flags & av.format.Flags.no_timestamps.value:
             rates.reverse()  # a raw stream's average is made up; the codec's header may know
-        # From 1000 on it is the unit of time that is taken for a rate (WebM from a browser).
-        return next((float(rate) for rate in rates if rate and rate < 1000), DEFAULT_FPS)
+        # Where nothing states a rate, the unit of time is taken for one (WebM from a browser).
+        unit = None if self._kind == "avi" or stream.frames else 1 / Fraction(stream.time_base or 1)
+        return next((float(rate) for rate in rates if rate and (rate < 1000 or rate != unit)), DEFAULT_FPS)
 
     def _claimed_end(self) -> tuple[float | None, bool]:
         """When the header says that the file ends (its clock), and whether that includes other streams.
@@ -242,7 +282,10 @@ class FileSource:
         None where no header says it: the length of other containers is an estimate of FFmpeg.
         """
         stream, total = self._stream, self._container.duration
-        if "mov" in self._kind and stream.duration:
+        if "mov" in self._kind:
+            # The index says more, with edit lists. Only a file in fragments may have lost the last of them.
+            if stream.frames or not stream.duration:
+                return None, False
             return (max(0, stream.start_time or 0) + stream.duration) * self._tick, False
         if self._kind == "avi" and stream.frames:  # stream.duration is adapted to the size of the file
             return stream.frames * self._tick, False
@@ -273,18 +316,73 @@ class FileSource:
         if lost > 0 and not self._interlaced and self._stream.codec_context.name != "vp8":
             self._failed += lost
             self._note(_UNDECODED, lost)
-        end = self._end + (self._origin or 0) * self._tick
-        # No next frame ends the last one: it may stand for as long as any before it did, and a bit.
-        slack = max(0.1, 2 * self._gap)
         if self._cause is not None:
             return
-        # The index of an MP4 lists what is to come, edit lists applied, so it is taken at its word.
-        if "mov" in self._kind and self._packets < len(self._stream.index_entries):
+        # The index of an MP4 lists what is to come, edit lists applied, so it is taken at its word. A frame
+        # that was dropped when the file was made is a sample without data.
+        if "mov" in self._kind and self._packets < sum(1 for e in self._stream.index_entries if e.size):
             self._cause = "the file is cut"
-        elif end < self._stream_end - slack:
+        elif self._to_show - self._shown > _TAIL:
             self._cause = "nothing can be decoded any more"
-        elif self._claim and (self._file_end if self._claim_is_of_all else end) < self._claim - slack:
-            self._cause = "the file ends"
+        elif self._claim is not None:
+            self._cause = self._ends_before(self._claim)
+
+    def _ends_before(self, claim: float) -> str | None:
+        """Whether the file ends before the header says, and why."""
+        # No next frame ends the last one: it may stand for as long as any before it did, and a bit.
+        slack = max(0.1, 2 * self._gap)
+        dropped = 0.0
+        if self._kind == "avi" and self._position is not None and self._missed > slack:
+            dropped = _dropped_at(self._position, self._path, self._stream.index) * self._tick
+        if self._missed > slack + dropped:
+            return "the file ends"
+        # A long pause or a wrong time says nothing of the end, but bytes that are missing do; unless they are
+        # those of an index behind the last frame.
+        left = self._missed if self._claim_is_of_all else abs(claim - (self._began or 0.0) - self._end)
+        if left > 0.1 + 2 / self._rate and Path(self._path).stat().st_size < (_stated_size(self._path) or 0):
+            return "the file is cut"
+        return None
+
+
+def _stated_size(path: str) -> int | None:
+    """Bytes that a Matroska file or an AVI should have; None where it does not say."""
+    with Path(path).open("rb") as file:
+        head = file.read(4096)
+    if head.startswith(b"RIFF"):
+        return 8 + int.from_bytes(head[4:8], "little")
+    if not head.startswith(b"\x1a\x45\xdf\xa3"):
+        return None
+    size, start = _ebml_size(head, 4)
+    segment = start + (size or 0)
+    if not head.startswith(b"\x18\x53\x80\x67", segment):
+        return None
+    size, start = _ebml_size(head, segment + 4)
+    return None if size is None else start + size
+
+
+def _ebml_size(data: bytes, at: int) -> tuple[int | None, int]:
+    """The size that an element states (RFC 8794 4), None for an unknown one, and where its content begins."""
+    length = 9 - data[at].bit_length()
+    unknown = (1 << 7 * length) - 1
+    size = int.from_bytes(data[at : at + length], "big") & unknown
+    return None if size == unknown else size, at + length
+
+
+def _is_hidden(packet: av.Packet[VideoStream], stream: VideoStream) -> bool:
+    """Whether a packet of VP8 is not for showing (show_frame, RFC 6386 9.1)."""
+    return stream.codec_context.name in {"vp8", "libvpx"} and not memoryview(packet)[0] & 0x10
+
+
+def _dropped_at(place: int, path: str, stream: int) -> int:
+    """How many frames that were dropped an AVI has from this place on: chunks without data."""
+    dropped = 0
+    with Path(path).open("rb") as file:
+        file.seek(place)
+        while len(head := file.read(8)) == 8:
+            name, size = head[:4], int.from_bytes(head[4:], "little")
+            dropped += not size and name[:3] == b"%02dd" % stream
+            file.seek(4 if name in (b"RIFF", b"LIST") else size + size % 2, os.SEEK_CUR)
+    return dropped
 
 
 def _open_container(path: str) -> InputContainer:

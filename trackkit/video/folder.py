@@ -66,6 +66,10 @@ class FolderSource:
         for idx, page in enumerate(self._pages):
             yield idx / self.info.fps, partial(self._load, *page)
 
+    def times(self) -> Iterator[float]:
+        """The time of every image."""
+        return (idx / self.info.fps for idx in range(len(self._pages)))
+
     def close(self) -> None:
         """Nothing is held open."""
 

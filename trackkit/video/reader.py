@@ -3,8 +3,13 @@
 What is promised:
 
 - **Index**: the 0-based position among the frames that can be decoded, in presentation order.
-- **Time**: seconds from the first frame, strictly increasing. A frame that states no time, or one not later
-  than the frame before, is put one mean frame interval after that frame; ``warnings`` counts such frames.
+- **Time**: seconds from the first frame, strictly increasing. Times that rise are those of the file, pauses
+  of any length included. A frame whose time is absent or out of order (too early, too late, the same twice)
+  is put evenly between its neighbours, or one usual interval after the last; no other frame moves. Where the
+  clock jumps back and goes on from there, as in files that were joined, it starts anew: one usual interval
+  after the frame before, and the spacing stays. What follows tells which it is (16 frames, or fewer very
+  large ones): up to three frames in a row are out of order, more are a clock. So a last frame that is late
+  keeps its time. ``warnings`` counts each kind.
 - **Pixels**: those of the source (no scaling by the sample aspect ratio), turned as a player turns them, made
   RGB by the matrix and range that the stream states (where it states none: BT.601, limited range), for an SDR
   screen: HDR and wide gamut are mapped to BT.709 (:mod:`trackkit.video.color`), and ``warnings`` says so.
@@ -19,6 +24,7 @@ import os
 import sys
 import threading
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
@@ -32,6 +38,7 @@ from trackkit.video.folder import FolderSource
 from trackkit.video.listing import IMAGE_SUFFIXES
 from trackkit.video.picture import is_still
 from trackkit.video.source import VideoSource
+from trackkit.video.timeline import Rate, Steps
 
 _QUEUE_BYTES = 1 << 29
 
@@ -44,6 +51,31 @@ def probe(path: str | Path) -> VideoInfo:
     """
     with VideoReader(path) as reader:
         return reader.info
+
+
+def survey(path: str | Path, *, fps: float | None = None) -> tuple[VideoInfo, int]:
+    """What a video holds, whatever it claims; reads the file to its end, but decodes its first frame only.
+
+    Frames that turn out to be damaged are counted.
+
+    Returns:
+        Size, rate and length; and how many frames a :class:`VideoReader` keeps at this ``fps``.
+
+    Raises:
+        VideoOpenError: As :class:`VideoReader`.
+    """
+    source = _open(str(path), fps)
+    try:
+        rate, due, kept, end = Rate(), Ticks(None if source.is_folder else fps), 0, 0.0
+        count = 0
+        for time_s in source.times():
+            rate.add(time_s)
+            kept += due(time_s)
+            count, end = count + 1, time_s
+        mean = rate.fps(source.info.fps)
+        return replace(source.info, fps=mean, num_frames=count, duration_s=end + 1 / mean), kept
+    finally:
+        source.close()
 
 
 def read_frames(path: str | Path, indices: Collection[int]) -> Iterator[Frame]:
@@ -85,14 +117,13 @@ class VideoReader:
         path: A local file that FFmpeg reads, an image, or a folder. Never an address: ``http:``, ``concat:``
             and the like are taken as names of files.
         fps: For a file, frames to keep per second, by time: the first frame at or after each tick
-            ``k / fps``, where "at" begins a quarter of a frame interval before the tick, so that rounded
-            times skip nothing. No frame comes twice; None keeps all. For a folder, the rate of its images
-            (default 30), and all are kept.
+            ``k / fps``, where "at" begins a quarter of the usual frame interval before the tick, so that
+            rounded times skip nothing. No frame comes twice; None keeps all. For a folder, the rate of its
+            images (default 30), and all are kept.
         read_ahead: Frames decoded ahead of the consumer; fewer where they would take more than 512 MiB.
 
     Attributes:
         path: The path as given.
-        process_fps: Mean rate of the frames kept, frames per second, never above the source's.
         expected_frames: Frames that will be kept, by the container's claim; 0 where it makes none.
         decode_seconds: Seconds the thread spent decoding and converting, without waiting for the consumer.
 
@@ -115,7 +146,7 @@ class VideoReader:
         self._source = _open(self.path, fps)
         info = self._source.info
         self._fps = None if self._source.is_folder else fps
-        self.process_fps = min(self._fps or math.inf, info.fps)
+        self._kept = Rate()
         kept = info.num_frames if self._fps is None else math.ceil(info.duration_s * self._fps - 0.25)
         self.expected_frames = max(0, min(info.num_frames, kept))
         # A slot is taken for every frame put into the queue and given back for every frame drawn from it: the
@@ -131,6 +162,15 @@ class VideoReader:
     def info(self) -> VideoInfo:
         """The container's claims; what was found, once the last frame was read."""
         return self._source.info
+
+    @property
+    def process_fps(self) -> float:
+        """Mean rate of the frames kept, frames per second, pauses left out; never above the source's.
+
+        Of those that were read, once they are a few; before that, as the container claims.
+        """
+        stated = min(self._fps or math.inf, self.info.fps)
+        return self._kept.fps(stated, give=1 / self.info.fps)
 
     @property
     def truncated(self) -> str | None:
@@ -189,13 +229,14 @@ class VideoReader:
             self._queue.put(None)
 
     def _decode(self) -> None:
-        due = Ticks(self._fps, self.info.fps)
+        due = Ticks(self._fps)
         started = perf_counter()
         for idx, (time_s, load) in enumerate(self._source.pictures()):
             if self._closed:
                 return
             if not due(time_s):
                 continue
+            self._kept.add(time_s)
             frame = Frame(load(), idx, time_s)
             self.decode_seconds += perf_counter() - started
             self._slots.acquire()
@@ -207,17 +248,22 @@ class VideoReader:
 class Ticks:
     """Says of each time, in order, whether its frame is the first at or after the next tick ``k / fps``."""
 
-    def __init__(self, fps: float | None, source_fps: float) -> None:
+    def __init__(self, fps: float | None) -> None:
         self._fps = fps
-        # A quarter of the shorter of the two intervals, in ticks. Containers round times (Matroska to 1 ms).
-        self._slack = 0.25 * min(1.0, fps / source_fps) if fps else 0.0
+        self._steps = Steps()
         self._next = 0
 
     def __call__(self, time_s: float) -> bool:
         """Whether the frame at this time is kept; ``fps`` None keeps all."""
         if self._fps is None:
             return True
-        tick = math.floor(time_s * self._fps + self._slack)
+        self._steps.add(time_s)
+        # Containers round times (Matroska to 1 ms). That costs no frame: a tick that has come is taken before
+        # one that is a quarter of the shorter interval away. A hair less: 30 to 24 is a quarter exactly.
+        slack = 0.249 * min(1.0, self._fps * self._steps.usual(0.0))
+        tick = math.floor(time_s * self._fps)
+        if tick < self._next:
+            tick = math.floor(time_s * self._fps + slack)
         due = tick >= self._next
         if due:
             self._next = tick + 1

@@ -26,5 +26,8 @@ class VideoSource(Protocol):
     def pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]:
         """For every frame its time in seconds and a function that gives its RGB image."""
 
+    def times(self) -> Iterator[float]:
+        """The time of every frame, as far as that can be told without decoding."""
+
     def close(self) -> None:
         """Let go of the files."""

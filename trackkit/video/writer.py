@@ -24,8 +24,11 @@ from trackkit.core.files import part_path
 
 # H.264 encoders that need no device, best first, with their options. Another than the first is logged.
 ENCODERS: dict[str, dict[str, str]] = {"libx264": {"preset": "veryfast", "crf": "23"}, "libopenh264": {}}
+# Each frame is decoded when it is shown: of others, older FFmpeg loses some around long pauses.
+_IN_ORDER = {"bf": "0"}
 
 _TICKS = 90_000  # at least so many a second, the usual clock of video
+_LONGEST = 3600  # seconds; the 32 bits in which an MP4 states how long a frame stands end soon after
 _AVCOL_SPC_BT709 = 1
 _THREADS = 4
 
@@ -42,16 +45,18 @@ class VideoWriter:
     A context manager. Frames go into a hidden file ``.trackkit-*.part`` in the same folder, which
     :meth:`close` renames; on an error or :meth:`abort` it is removed and ``path`` stays as it was.
     H.264 with 4:2:0 colour has even sizes only: an odd one is padded by repeating the last column or row,
-    so that coordinates stay those of the source.
+    so that coordinates stay those of the source. A frame that stands for hours is repeated every hour, as an
+    MP4 cannot say that it does.
 
     Args:
         path: The file to make; one that exists is replaced. Its ending does not matter.
         width: Of the images, pixels.
         height: Of the images, pixels.
         fps: Frames per second, kept exactly, also 30000/1001 and the like.
+        steady: All frames come at this rate, so that they may be encoded out of order, which takes less room.
 
     Attributes:
-        frames: Images written so far.
+        frames: Images written so far, repeated ones not counted.
         codec: Name of the encoder in use, a key of :data:`ENCODERS`.
 
     Raises:
@@ -60,7 +65,9 @@ class VideoWriter:
         StorageError: The folder is absent or not writable, or the disk is full.
     """
 
-    def __init__(self, path: str | Path, *, width: int, height: int, fps: float) -> None:
+    def __init__(
+        self, path: str | Path, *, width: int, height: int, fps: float, steady: bool = False
+    ) -> None:
         self.path = Path(path)
         self.frames = 0
         self._size = (width, height)
@@ -74,6 +81,7 @@ class VideoWriter:
         self._interval = 1 / (rate * time_base)  # in ticks, exact
         self._next = Fraction(0)
         self._last = -1
+        self._latest: av.VideoFrame | None = None
         self.codec = _pick_encoder(self.path)
         self._to_yuv = VideoReformatter()
         if not self.path.parent.is_dir():
@@ -91,7 +99,7 @@ class VideoWriter:
             raise _cannot_be_written(self.path, error) from error
         self._open = True
         with self._errors():
-            options = ENCODERS[self.codec]
+            options = ENCODERS[self.codec] | ({} if steady else _IN_ORDER)
             self._stream = self._container.add_stream(self.codec, rate=rate, options=options)
             context: VideoCodecContext = self._stream.codec_context
             context.width, context.height = width + width % 2, height + height % 2
@@ -123,11 +131,11 @@ class VideoWriter:
             if pts <= self._last:
                 msg = f"frame {self.frames} at {time_s} s is not later than the frame before it, or below 0"
                 raise ValueError(msg)
-            frame = self._frame(image)
-            frame.pts, frame.time_base = pts, self._stream.codec_context.time_base
-            frame.duration = round(self._interval)
-            self._container.mux(self._stream.encode(frame))
-            self._last, self._next = pts, ticks + self._interval
+            longest = int(_LONGEST / self._stream.codec_context.time_base)
+            while self._latest is not None and pts - self._last > longest:
+                self._encode(self._latest, self._last + longest)
+            self._encode(self._frame(image), pts)
+            self._next = ticks + self._interval
             self.frames += 1
 
     def close(self) -> None:
@@ -181,6 +189,12 @@ class VideoWriter:
         except BaseException:
             self.abort()
             raise
+
+    def _encode(self, frame: av.VideoFrame, pts: int) -> None:
+        frame.pts, frame.time_base = pts, self._stream.codec_context.time_base
+        frame.duration = round(self._interval)
+        self._container.mux(self._stream.encode(frame))
+        self._last, self._latest = pts, frame
 
     def _frame(self, image: Image) -> av.VideoFrame:
         height, width, _ = image.shape
