@@ -135,7 +135,7 @@ class FileSource:
                 self._cause = f"the picture size changes {change} pixels"
                 break
             self._pass(frame, time_s)
-            yield time_s, partial(self._image, frame, turn)
+            yield time_s, partial(self._image, frame, turn, time_s)
         else:
             self._judge()
         if self._cause is not None:
@@ -256,11 +256,11 @@ class FileSource:
         known = frame.duration > 1 or self._kind == "avi"
         self._end = time_s + (frame.duration * self._tick if known else 1 / self._found_rate.fps(self._rate))
 
-    def _image(self, frame: av.VideoFrame, turn: _Turn) -> Image:
+    def _image(self, frame: av.VideoFrame, turn: _Turn, time_s: float) -> Image:
         coding = coding_of(frame)
         for note in (*coding.notes, turn.note):
             if note is not None:
-                self._note(note)
+                self._note(note, at=time_s)
         return turn(coding.image(frame, self._to_rgb))
 
     def _note(self, what: str, times: int = 1, *, at: float | None = None) -> None:
