@@ -64,27 +64,28 @@ def folder(tmp_path: Path) -> Path:
 
 
 class Endless:
-    """A video that takes longer than any job, until there is a file. It comes last, as it is the smallest.
+    """Videos that take longer than any job, until there is a file. They come last, as they are the smallest.
 
     Attributes:
-        options: Of the models, so that it does.
+        names: In the list.
+        options: Of the models, so that they do.
         words: The same, of the command line.
     """
 
-    def __init__(self, folder: Path) -> None:
-        video = write_video(
-            make_scene(1, width=64, height=48, num_frames=12, num_objects=1), folder / "endless.mp4"
-        )
-        assert video.stat().st_size < (folder / "0.mp4").stat().st_size
+    def __init__(self, folder: Path, count: int = 1) -> None:
+        self.names = [f"endless-{k}.mp4" for k in range(count)]
+        for name in self.names:
+            video = write_video(make_scene(1, width=64, height=48, num_frames=12), folder / name)
+            assert video.stat().st_size < (folder / "0.mp4").stat().st_size
         with (folder / "videos.txt").open("a") as file:
-            file.write(f"{video.name}\n")
+            file.writelines(f"{name}\n" for name in self.names)
         self._gate = folder / "gate"
         self.options = {"detector": "patient", "detector_model": str(self._gate), "tracker": "bytetrack"}
         named = {f"--{name.replace('_', '-')}": value for name, value in self.options.items()}
         self.words = [*HERE, *chain.from_iterable(named.items())]
 
-    def ends(self) -> None:
-        """From now on it is a clip like the others."""
+    def end(self) -> None:
+        """From now on they are clips like the others."""
         self._gate.touch()
 
 
@@ -126,12 +127,12 @@ def test_it_goes_on_by_itself_when_its_time_is_over(slurm: Slurm, folder: Path) 
     slurm.wait_until(lambda: slurm.job(job)["Restarts"] == "1", "the job is in the queue again")
     path = folder / "tracks-trackkit.jsonl"
     assert lines(folder, path.name) == CLIPS
-    endless.ends()
+    endless.end()
     end = slurm.wait(job)
     assert (end["JobState"], end["ExitCode"], end["Restarts"]) == ("COMPLETED", "0:0", "1")
-    check_each_is_there_once(path, clips("endless.mp4"))
+    check_each_is_there_once(path, clips(*endless.names))
     log = (folder / f"slurm-{job}.out").read_text()
-    assert "the same command goes on from here" in log  # of the first job
+    assert f"{endless.names[0]} was under way and begins anew next time: " in log  # of the first job
     assert f"{CLIPS} videos are in {path.name} already: skipped" in log  # of the second
 
 
@@ -155,12 +156,12 @@ def test_an_array(slurm: Slurm, folder: Path) -> None:
     slurm.wait_until(lambda: lines(folder, "tracks.*.jsonl") == CLIPS, "the clips are done")
     slurm.run("scancel", "--signal=INT", tasks[3])  # what SLURM does before its time is over
     slurm.wait_until(lambda: slurm.job(tasks[3])["Restarts"] == "1", "the task is in the queue again")
-    endless.ends()
+    endless.end()
     ends = [slurm.wait(task) for task in tasks]
     assert [end["JobState"] for end in ends] == ["COMPLETED"] * 4
     assert [end["Restarts"] for end in ends] == ["0", "0", "0", "1"]  # the others were left alone
     slurm.run("bash", "-c", MERGE, cwd=folder)
-    check_each_is_there_once(folder / "all.jsonl", clips("endless.mp4"))
+    check_each_is_there_once(folder / "all.jsonl", clips(*endless.names))
 
 
 def snippet(**options: str) -> str:
@@ -180,18 +181,17 @@ def snippet(**options: str) -> str:
 
 def test_dask_asks_slurm_for_workers(slurm: Slurm, folder: Path) -> None:
     """Jobs come as there are videos, go when there are none, and are replaced as they end before that."""
-    endless = Endless(folder)
+    endless = Endless(folder, count=2)
     log = folder / "log.txt"
     seen: set[str] = set()
 
-    def others() -> set[str]:
-        """Jobs that run and that nobody has seen before."""
+    def new_jobs() -> set[str]:
         assert program.poll() is None, log.read_text()
         return set(slurm.jobs("RUNNING")) - seen
 
     def is_replaced(why: str) -> None:
         seen.update(slurm.jobs())
-        slurm.wait_until(lambda: bool(others()), f"a job comes in the place of one that {why}")
+        slurm.wait_until(lambda: bool(new_jobs()), f"a job comes in the place of one that {why}")
 
     with (
         log.open("w") as file,
@@ -205,13 +205,14 @@ def test_dask_asks_slurm_for_workers(slurm: Slurm, folder: Path) -> None:
     ):
         try:
             slurm.wait_until(lambda: lines(folder, "tracks.jsonl") == CLIPS, "the clips are done")
-            slurm.run("scancel", *slurm.jobs("RUNNING"))
+            slurm.wait_until(lambda: len(new_jobs()) == 2, "a job for each of those that are left")
+            slurm.run("scancel", next(iter(new_jobs())))
             is_replaced("was cancelled")
             is_replaced("was at the end of its life")
-            endless.ends()
+            endless.end()
             assert program.wait(180) == 0, log.read_text()
         finally:
             program.kill()
-    check_each_is_there_once(folder / "tracks.jsonl", clips("endless.mp4"))
+    check_each_is_there_once(folder / "tracks.jsonl", clips(*endless.names))
     slurm.wait_until(lambda: not slurm.jobs(), "all jobs are over")
     assert not list(folder.glob(".dask-jobqueue*"))  # keys
