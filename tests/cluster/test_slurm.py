@@ -136,13 +136,16 @@ def test_it_goes_on_by_itself_when_its_time_is_over(slurm: Slurm, folder: Path) 
     assert f"{CLIPS} videos are in {path.name} already: skipped" in log  # of the second
 
 
-def test_scancel_is_for_good(slurm: Slurm, folder: Path) -> None:
+def test_scontrol_requeue_goes_on_and_scancel_is_for_good(slurm: Slurm, folder: Path) -> None:
     endless = Endless(folder)
     job = submit(slurm, folder, "trackkit.sbatch", "videos.txt", PROMPT, *endless.words)
     slurm.wait_until(lambda: lines(folder, "tracks-trackkit.jsonl") == CLIPS, "the clips are done")
+    slurm.run("scontrol", "requeue", job)
+    log = folder / f"slurm-{job}.out"
+    slurm.wait_until(lambda: "already: skipped" in log.read_text(), "the job goes on")
     slurm.run("scancel", job)
     end = slurm.wait(job)
-    assert (end["JobState"], end["Restarts"]) == ("CANCELLED", "0")
+    assert (end["JobState"], end["Restarts"]) == ("CANCELLED", "1")
     check_each_is_there_once(folder / "tracks-trackkit.jsonl", clips())
 
 
