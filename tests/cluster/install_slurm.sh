@@ -4,10 +4,11 @@
 # and ends well: the tests skip then.
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
-if command -v munged slurmctld slurmd sbatch > /dev/null; then
+there() { command -v "$1" > /dev/null; }
+if there munged && there slurmctld && there slurmd && there sbatch; then
   exit 0
 fi
-if ! command -v apt-get > /dev/null; then
+if ! there apt-get; then
   echo "SLURM is not installed: there is no apt-get here; install slurm-wlm and munge by hand"
 elif [ "$(id -u)" != 0 ]; then
   echo "SLURM is not installed: run as root, apt-get install slurm-wlm munge"
