@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 EXTRAS := gpu,notebook,slurm,dev
 
-.PHONY: help setup demo test check lint types notebooks readme bench clean
+.PHONY: help setup demo test check lint types notebooks slurm readme bench clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -22,9 +22,9 @@ demo: $(READY)   ## track three videos on a two-worker cluster; look at demo_out
 	$(BIN)/trackkit demo --output-dir demo_output
 
 test: $(READY)   ## the test suite
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal -m 'not slurm'
 
-check: lint types test notebooks  ## all that CI asks for
+check: lint types test notebooks  ## what CI runs, but for the demo and SLURM
 
 lint: $(READY)   ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -35,6 +35,10 @@ types: $(READY)  ## mypy, strict
 
 notebooks: $(READY)  ## run every notebook from top to bottom
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 --timeout=900 notebooks
+
+slurm: $(READY)  ## run what docs/clusters.md shows on a SLURM that is installed and started on this host
+	tests/cluster/install_slurm.sh
+	$(BIN)/python -m pytest -m slurm tests/cluster
 
 readme: $(READY) ## write the table of options in the README anew
 	$(BIN)/python docs/write_options.py

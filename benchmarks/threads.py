@@ -31,7 +31,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     "OMP_WAIT_POLICY=PASSIVE": {"OMP_NUM_THREADS": str(CORES), "OMP_WAIT_POLICY": "PASSIVE"},
     **{
         f"GOMP_SPINCOUNT={spins}": {"OMP_NUM_THREADS": str(CORES), "GOMP_SPINCOUNT": spins}
-        for spins in ("1000", "10000", "30000", "100000")
+        for spins in ("1000", "5000", "20000", "100000")
     },
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import subprocess
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import trackkit as tk
 from trackkit.cli import main as cli
 from trackkit.synthetic.dataset import write_video
 from trackkit.synthetic.scenes import make_scene
+from trackkit.video.inputs import find_videos
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
@@ -35,23 +37,24 @@ def test_the_first_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     exec(in_a_notebook.replace("car.mp4", "0.mp4").replace("3.0, 8.0", "0.0, 8.0"), names)
 
 
-def test_the_sbatch_script_is_a_script(tmp_path: Path) -> None:
-    (script,) = blocks("bash")
-    assert script.startswith("#!/bin/bash\n#SBATCH")
-    path = tmp_path / "trackkit.sbatch"
-    path.write_text(script)
-    subprocess.run(["bash", "-n", str(path)], check=True)
-
-
-def test_dask_can_ask_slurm_for_workers() -> None:
-    dask_jobqueue = pytest.importorskip("dask_jobqueue")
-    example = next(block for block in blocks("python") if "SLURMCluster" in block)
-    call = re.search(r"cluster = (SLURMCluster\(.*?\))\ncluster", example, re.DOTALL)
-    assert call is not None
-    with eval(call[1], {"SLURMCluster": dask_jobqueue.SLURMCluster}) as cluster:
-        script = cluster.job_script()
-    assert "#SBATCH --gres=gpu:1" in script
-    assert "--lifetime" in script
+def test_the_lines_that_split_a_list_and_join_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    videos = [f"{k}.mp4" for k in range(10)]
+    Path("videos.txt").write_text("\n".join(videos))
+    (split,) = re.findall(r"`(split [^`]*)`", README)
+    subprocess.run(split, shell=True, check=True)
+    parts = sorted(Path().glob("part.*"))
+    assert len(parts) == 4
+    assert f"--video-list {parts[0]} " in README
+    assert sorted(chain.from_iterable(map(find_videos, parts))) == videos
+    for k in range(4):
+        Path(f"tracks.0{k}.jsonl").write_text(f"{k}\n")
+        Path(f"tracks.0{k}.failures.jsonl").write_text("failed\n")
+    (join,) = re.findall(r"`(cat [^`]*)`", README)
+    subprocess.run(join, shell=True, check=True)
+    assert Path("all.jsonl").read_text() == "0\n1\n2\n3\n"
 
 
 def test_the_table_of_options_is_that_of_the_options() -> None:

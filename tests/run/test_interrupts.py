@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -18,7 +20,12 @@ from faults import write_faulty_video
 
 import trackkit as tk
 from trackkit.cli import main as cli
-from trackkit.cli.track import config_of
+from trackkit.cli.track import begins_anew, config_of
+from trackkit.core.arrays import Image
+from trackkit.core.frames import Detections
+from trackkit.core.tasks import Progress
+from trackkit.detectors import register_detector
+from trackkit.detectors.color import ColorDetector
 from trackkit.monitor.status import read_status
 from trackkit.run.interrupts import Interrupted, orderly_end
 from trackkit.synthetic.dataset import write_video
@@ -90,6 +97,41 @@ def test_one_signal_ends_a_run_in_order(
     finals = list((tmp_path / "annotated").glob("*.mp4"))
     assert {Path(p) for p in results.videos["output_video"]} <= set(finals)
     assert all(probe(p).num_frames == 8 for p in finals)
+
+
+class Interrupting(ColorDetector):
+    """A signal comes at the fifth frame."""
+
+    seen = 0
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        time.sleep(0.15)  # told of how far it is a few times a second
+        self.seen += len(images)
+        if self.seen == 5:
+            signal.raise_signal(signal.SIGINT)
+        return super().detect(images)
+
+
+def test_it_is_said_which_video_begins_anew_and_how_long_it_takes(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register_detector("interrupting")(lambda config, device: Interrupting(config.classes, 0.3))
+    words = ["--text-prompt", "red.", "--detector", "interrupting", "--tracker", "bytetrack"]
+    words += ["--video-list", str(clips / "000.mp4"), "--num-workers", "0", "--batch-size", "1"]
+    assert cli.main(["track", *words, "--device", "cpu"]) == 128 + signal.SIGINT
+    said = rf"{clips}/000.mp4 was under way and begins anew next time: (\d) of 8 frames in 0:00:0(\d)"
+    found = re.search(rf"{said}; all of them take about 0:00:0(\d)$", capsys.readouterr().err, re.MULTILINE)
+    assert found
+    frames, spent_s, whole_s = map(int, found.groups())
+    assert 2 <= frames <= 4
+    assert 0 <= spent_s <= whole_s
+
+
+def test_what_begins_anew_may_not_say_how_long_it_is() -> None:
+    video = Progress("a.mp4", "0", frames=5400, total=0, objects=1, seconds={"track": 7080.0})
+    assert begins_anew(video) == "a.mp4 was under way and begins anew next time: 5400 of ? frames in 1:58:00"
+    video = replace(video, total=90_000)
+    assert begins_anew(video).endswith("in 1:58:00; all of them take about 1 day, 8:46:40")
 
 
 def test_a_signal_while_the_models_load(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import cast
 
 from rich.console import Console
@@ -17,6 +18,7 @@ from trackkit.config import PRESETS, TrackConfig
 from trackkit.core.clock import STAGES
 from trackkit.core.errors import ConfigError, TrackkitError
 from trackkit.core.options import option, values_of
+from trackkit.core.tasks import Progress
 from trackkit.core.words import plural
 from trackkit.detectors import detector_names
 from trackkit.monitor.displays import TerminalDisplay
@@ -150,11 +152,22 @@ def run_job(job: Job, where: SessionOptions, console: Console) -> int:
             return SOME_FAILED
         except Interrupted:
             print("trackkit: stopping; a second signal ends it at once", file=sys.stderr, flush=True)
+            for video in run.under_way():
+                print(f"trackkit: {begins_anew(video)}", file=sys.stderr, flush=True)
             raise
         finally:
             console.print(summary_table(run))
             _say_where(job, console)
     return SOME_FAILED if run.failures or job.failed else OK
+
+
+def begins_anew(video: Progress) -> str:
+    """What is lost of a video that was cut off, and how long a run has to last that does it."""
+    spent_s = sum(video.seconds.values())
+    done = f"{video.frames} of {video.total or '?'} frames in {timedelta(seconds=round(spent_s))}"
+    whole_s = spent_s / video.frames * video.total if video.frames else 0.0
+    about = f"; all of them take about {timedelta(seconds=round(whole_s))}" if whole_s else ""
+    return f"{video.video_path} was under way and begins anew next time: {done}{about}"
 
 
 def _say_where(job: Job, console: Console) -> None:

@@ -123,6 +123,10 @@ class RunState:
             each.seconds.update(seconds)
         worker.videos += 1
 
+    def under_way(self) -> list[Progress]:
+        """The videos that workers track now."""
+        return [worker.now for worker in self.workers.values() if worker.now is not None]
+
     def end(self, how: str) -> None:
         """The run is over: ``"done"``, or ``"broke off"``."""
         self._took, self.ended = self.elapsed_s, how
