@@ -1,11 +1,13 @@
-"""How worker processes are guarded and ended."""
+"""How worker processes are guarded, kept and ended."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+from typing import Any
 
-from distributed import Nanny, Worker, WorkerPlugin
+import dask
+from distributed import Nanny, SpecCluster, Worker, WorkerPlugin
 
 DEATH_S = 60.0  # what the system may take to end a process that was killed
 
@@ -36,3 +38,16 @@ class PatientNanny(Nanny):
                 raise
             async with asyncio.timeout(DEATH_S):
                 await process.stopped.wait()
+
+
+class KeepsWorkers(SpecCluster):
+    """A cluster whose nannies bring workers back, however often they die.
+
+    Dask would give up one that happens to be starting again when the time is over that began with an earlier
+    death. It looks that time up in the settings of the whole process, where the user's own clusters do, too:
+    so it is set for the moment in which it is looked up.
+    """
+
+    def _update_worker_status(self, op: str, msg: Any) -> None:
+        with dask.config.set({"distributed.deploy.lost-worker-timeout": "52w"}):
+            super()._update_worker_status(op, msg)

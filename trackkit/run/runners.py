@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
 import dask
+from dask.utils import parse_timedelta
 from distributed import Client
 
 from trackkit.config import TrackConfig
@@ -18,11 +19,13 @@ from trackkit.monitor.events import PROGRESS_TOPIC, RUN_TOPIC, read_progress
 from trackkit.results.video_result import Outcome
 from trackkit.run.attempt import attempt
 from trackkit.run.batch import Batch
-from trackkit.run.cluster import DASK_CONFIG
+from trackkit.run.lookout import Lookout, waiting_for
 from trackkit.run.options import SessionOptions
-from trackkit.run.schedule import run_tasks
-from trackkit.run.worker import ModelHost, wait_for_models
+from trackkit.run.schedule import Crew, run_tasks
+from trackkit.run.worker import ModelHost, hold_worker, wait_for_models
 from trackkit.tracking.models import load_models
+
+SCHEDULER_TIMEOUT_S = 60.0  # one that begins at the same time, as in a job's script, takes its time
 
 
 class Runner(Protocol):
@@ -62,7 +65,8 @@ class InProcessRunner:
 
     def __init__(self, config: TrackConfig, device: str, options: SessionOptions) -> None:
         self._config, self._options = config, options
-        self._models = load_models(config, device)
+        with waiting_for("the models to load"):
+            self._models = load_models(config, device)
         self.client = None
         self.dashboard: DashboardLink | None = None
 
@@ -97,7 +101,8 @@ class _ClosedUnlessConnected(Client):
     def start(self, **options: Any) -> None:
         """See ``distributed.Client.start``."""
         try:
-            super().start(**options)
+            # Dask's own limit is not for a port that takes the connection and then says nothing.
+            super().start(callback_timeout=self._timeout + 1, **options)
         except BaseException:
             self.close()
             raise
@@ -112,7 +117,7 @@ class ClusterRunner:
         target: A client, a cluster object, or the address of a scheduler.
         options: How videos are spread, how many workers are expected, how long to wait for the first one, and
             TLS to reach the scheduler with.
-        dask_config: Dask's settings while it is open.
+        adapts: The cluster may grow and shrink as it likes; else it is one that trackkit started.
 
     Raises:
         ClusterError: The scheduler cannot be reached, no worker came, or one died while it loaded the models.
@@ -126,21 +131,14 @@ class ClusterRunner:
         target: Any,
         options: SessionOptions,
         *,
-        dask_config: Mapping[str, Any] = DASK_CONFIG,
+        adapts: bool = True,
     ) -> None:
-        self._options = options
-        self._expect = max(options.num_workers or 0, len(getattr(target, "plan", ())))
+        self._options, self._adapts = options, adapts
         self._host = ModelHost(config, device)
         self._stack = ExitStack()
         try:
-            self._stack.enter_context(dask.config.set(dict(dask_config)))
             self.client = target if isinstance(target, Client) else self._connect(target)
-            try:
-                self.client.wait_for_workers(1, timeout=options.worker_timeout_s)
-            except TimeoutError:
-                address, waited_s = self.client.scheduler.address, options.worker_timeout_s
-                msg = f"no worker came to {address} within {waited_s} s"
-                raise ClusterError(msg) from None
+            self._lookout = Lookout(self.client, options.worker_timeout_s)
             self._load()
             self._page_note = add_page(self.client)
         except BaseException:
@@ -148,17 +146,22 @@ class ClusterRunner:
             raise
 
     def _connect(self, target: Any) -> Client:
+        limit_s = max(
+            SCHEDULER_TIMEOUT_S, parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
+        )
+        if self._options.worker_timeout_s is not None:
+            limit_s = min(limit_s, self._options.worker_timeout_s)
         try:
-            client = _ClosedUnlessConnected(
-                target,
-                set_as_default=False,
-                timeout=self._options.worker_timeout_s,
-                security=self._options.security,
-            )
+            with waiting_for(f"the Dask scheduler at {target!r} to answer", limit_s):
+                client = _ClosedUnlessConnected(
+                    target, set_as_default=False, timeout=limit_s, security=self._options.security
+                )
             return self._stack.enter_context(client)
-        except (OSError, TypeError, ValueError) as error:  # TypeError: tls:// without certificates
+        # TypeError: tls:// without certificates. MemoryError: another protocol's words, read as a length.
+        except (OSError, TypeError, ValueError, MemoryError) as error:
+            reason = f"{error}: {error.__cause__}" if error.__cause__ else error
             msg = (
-                f"no Dask scheduler answers at {target!r} ({error}): check the address, and TLS if it has it"
+                f"no Dask scheduler answers at {target!r} ({reason}): check the address, and TLS if it has it"
             )
             raise ClusterError(msg) from None
 
@@ -166,13 +169,35 @@ class ClusterRunner:
         try:
             self.client.register_plugin(self._host)
             self._stack.callback(self._unload)
-            self._gpus = dict(self.client.run(wait_for_models, self._host.name).values())
+            with self._held_workers():
+                self._lookout.wait_for_first_worker()
+                with waiting_for(f"the models to load on {len(self._lookout.workers)} workers"):
+                    self._gpus = dict(self.client.run(wait_for_models, self._host.name).values())
         except OSError as error:  # the models' own errors come as CheckpointError or ConfigError
             msg = (
                 f"a worker process died while it loaded the models ({error}): was memory short? Use fewer "
                 "workers or a smaller --sam-type; --num-workers 0 shows what happens"
             )
             raise ClusterError(msg) from None
+
+    @contextmanager
+    def _held_workers(self) -> Iterator[None]:
+        """A cluster that adapts starts no worker unless there are tasks, and takes away those without."""
+        if not self._adapts:
+            yield
+            return
+        count = max(1, len(self._lookout.workers))
+        futures = self.client.map(hold_worker, [self._host.name] * count, pure=False)
+        try:
+            yield
+        finally:
+            for future in futures:
+                future.release()
+
+    def _expected(self) -> int:
+        """Number of workers that will come, as the cluster plans it now."""
+        plan = getattr(getattr(self.client, "cluster", None), "plan", ())
+        return max(self._options.num_workers or 0, len(plan))
 
     @property
     def dashboard(self) -> DashboardLink | None:
@@ -188,7 +213,9 @@ class ClusterRunner:
     def run(self, batch: Batch) -> Iterator[Outcome]:
         """Yield the outcome of every task, in the order in which they are done."""
         with self._listening(batch):
-            for outcome in run_tasks(self.client, batch, self._host.name, self._options, expect=self._expect):
+            self._lookout.begin()
+            crew = Crew(self._lookout, self._expected, spare=self._adapts)
+            for outcome in run_tasks(self.client, batch, self._host.name, self._options, crew):
                 if isinstance(outcome, VideoFailure) and outcome.gpu is None:  # died before it could say
                     yield replace(outcome, gpu=self._gpus.get(outcome.worker or ""))
                 else:

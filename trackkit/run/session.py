@@ -27,9 +27,10 @@ from trackkit.monitor.displays import open_display
 from trackkit.monitor.run_state import RunState
 from trackkit.results.video_result import Outcome, video_row
 from trackkit.run.batch import Batch
-from trackkit.run.cluster import LOCAL_DASK_CONFIG, start_cluster
+from trackkit.run.cluster import check_may_start_processes, start_cluster
 from trackkit.run.gpus import choose_gpus
 from trackkit.run.job import Job
+from trackkit.run.lookout import log, waiting_for
 from trackkit.run.options import JobOptions, RunOptions, SessionOptions
 from trackkit.run.runners import ClusterRunner, InProcessRunner, Runner
 from trackkit.tracking.models import prepare_weights
@@ -80,13 +81,18 @@ class Session:
                 return ClusterRunner(config, _device_of_workers(options), there, options)
         if options.num_workers == 0:
             here = _device_here(options)
-            prepare_weights(config)
+            with waiting_for("the weights of the models"):
+                prepare_weights(config)
             return InProcessRunner(config, here, options)
+        check_may_start_processes()
+        log.info("starting workers; each loads the models")
         slots = choose_gpus(options.device, options.gpu_ids, options.num_workers)
-        prepare_weights(config)  # once, before the workers look for them
-        cluster = self._stack.enter_context(start_cluster(slots, options))
+        with waiting_for("the weights of the models"):
+            prepare_weights(config)  # once, before the workers look for them
+        with waiting_for("the workers to start"):
+            cluster = self._stack.enter_context(start_cluster(slots, options))
         device = "cuda:0" if slots else "cpu"
-        return ClusterRunner(config, device, cluster, options, dask_config=LOCAL_DASK_CONFIG)
+        return ClusterRunner(config, device, cluster, options, adapts=False)
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +104,8 @@ class Session:
 
     def close(self) -> None:
         """Unload the models and end the workers that were started here."""
-        self._stack.close()
+        with waiting_for("the workers to end"):
+            self._stack.close()
 
     @property
     def client(self) -> Client | None:
@@ -277,6 +284,9 @@ def track(
     refuse_unknown("track", options, RunOptions, TrackConfig)
     how = RunOptions(**{name: options.pop(name) for name in options_of(RunOptions) if name in options})
     config = TrackConfig.from_preset(preset, text_prompt, **options)
+    where = SessionOptions(**session or {})
+    if where.starts_workers:
+        check_may_start_processes()  # before a job opens its files, which the process that runs has open
     # The job first: what is wrong with the list shows before models load.
     with (
         Job(videos, config, **values_of(how, JobOptions)) as job,

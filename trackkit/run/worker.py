@@ -7,7 +7,7 @@ import dataclasses
 import os
 import threading
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -15,9 +15,9 @@ from uuid import uuid4
 from distributed import Worker, WorkerPlugin, get_worker
 
 from trackkit.config import TrackConfig
-from trackkit.core.errors import VideoTimeout
+from trackkit.core.errors import TrackkitError, VideoTimeout
 from trackkit.core.tasks import Progress, VideoFailure, VideoTask
-from trackkit.monitor.events import LAST_WORDS_TOPIC, PROGRESS_TOPIC
+from trackkit.monitor.events import BEGUN, LAST_WORDS_TOPIC, PROGRESS_TOPIC
 from trackkit.results.video_result import Outcome
 from trackkit.run.attempt import attempt
 from trackkit.run.own_methods import OwnMethods
@@ -116,6 +116,7 @@ def run_task(task: VideoTask, order: WorkOrder) -> Outcome:
     not back ``order.grace_s`` after its time is over, and an error after which the GPU can do nothing more.
     """
     worker = get_worker()
+    worker.log_event(worker.address, {"action": BEGUN, "key": worker.get_current_task()})
     plugin: ModelHost = worker.plugins[order.host]
     models, thumbnails = plugin.get()
     name, gpu = str(worker.name), _gpu(models)
@@ -165,6 +166,13 @@ def _gpu(models: Models) -> str | None:
     if models.device == "cpu":
         return None
     return os.environ.get("CUDA_VISIBLE_DEVICES", models.device)
+
+
+def hold_worker(host: str) -> None:
+    """Last until the models are loaded: a cluster that adapts takes no worker away that has a task."""
+    plugin: ModelHost = get_worker().plugins[host]
+    with suppress(TrackkitError):  # whoever asks for the models gets it
+        plugin.get()
 
 
 async def wait_for_models(host: str, dask_worker: Worker) -> tuple[str, str | None]:
