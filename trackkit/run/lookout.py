@@ -18,7 +18,7 @@ from distributed import Client
 
 from trackkit.core.errors import ClusterError
 from trackkit.core.tasks import VideoTask
-from trackkit.monitor.events import BEGUN
+from trackkit.monitor import events
 
 FIRST_WORD_S = 10.0  # what takes no longer needs no word
 NEXT_WORD_S = 30.0
@@ -137,6 +137,8 @@ class Lookout:
             ClusterError: None came, or none that takes anything, within ``patience_s``.
         """
         pause = threading.Event()
+        self._next_look = 0.0
+        self.look({})
         while not self.workers:
             if self._client.status != "running":
                 msg = f"the scheduler was lost ({self._client.status}) before a worker came"
@@ -175,10 +177,10 @@ class Lookout:
 
     def _events(self, address: str) -> Events:
         try:
-            events: Events = self._client.get_events(address)
+            log_of: Events = self._client.get_events(address)
         except OSError:
             return []
-        return events
+        return log_of
 
     def _how_many(self) -> str:
         return f"{_number(len(self._all), 'worker')} now"
@@ -201,19 +203,24 @@ class Lookout:
             log.warning("no worker takes videos (%s): %s, %s", address, why, _so_far(waited_s, limit_s))
 
 
-def _last_losses(events: Events, name: str, running: Mapping[str, VideoTask]) -> tuple[list[Loss], bool]:
+def _last_losses(log_of: Events, name: str, running: Mapping[str, VideoTask]) -> tuple[list[Loss], bool]:
     """What a worker was doing when it went, and whether it went in order, by the scheduler's log of it."""
     begun: dict[str, float] = {}
     losses: list[Loss] = []
     in_order = False
-    for time_s, event in events:
-        if event.get("action") == BEGUN:
-            begun[event["key"]] = time_s
-        elif event.get("action") == "remove-worker":
-            in_order = event["expected"]
-            # What it held and had not begun lost nothing.
-            keys = [key for key in event["processing-tasks"] if key in begun and key in running]
-            losses = [Loss(key, name, time_s - begun[key], in_order) for key in keys]
+    for time_s, event in log_of:
+        match event.get("action"):
+            case "add-worker":
+                in_order = False
+            case "closing-worker":  # it says so itself
+                in_order = True
+            case events.BEGUN:
+                begun[event["key"]] = time_s
+            case "remove-worker":
+                in_order |= event["expected"]
+                # What it held and had not begun lost nothing.
+                keys = [key for key in event["processing-tasks"] if key in begun and key in running]
+                losses = [Loss(key, name, time_s - begun[key], in_order) for key in keys]
     return losses, in_order
 
 

@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 import dask
-from distributed import Nanny, SpecCluster, Worker, WorkerPlugin
+from distributed import Nanny, SpecCluster, Status, Worker, WorkerPlugin
 
 DEATH_S = 60.0  # what the system may take to end a process that was killed
 
@@ -23,21 +23,25 @@ class IgnoreInterrupts(WorkerPlugin):
 
 
 class PatientNanny(Nanny):
-    """Waits for the end of a worker process that it has killed.
+    """Ends its worker process at once when it is closed, and waits until the system has ended it.
 
-    Dask's own gives it no time on a busy machine, and then fails whoever closes the cluster.
+    A worker has nothing then that somebody waits for. Dask's own nanny gives it seconds to end by itself,
+    kills it with a warning, gives the system no time to do so on a busy machine, and then fails whoever
+    closes the cluster.
     """
 
     async def kill(self, timeout: float = 5, reason: str = "nanny-kill") -> None:
-        """End the worker process: in order within ``timeout`` seconds, or else at once."""
-        process = self.process
+        """End the worker process: at once, or, where it is to begin anew, in order if it can."""
+        worker = self.process
+        if worker is not None and worker.process is not None and self.status == Status.closing:
+            await worker.process.kill()
         try:
             await super().kill(timeout, reason)
         except TimeoutError:
-            if process is None:
+            if worker is None:
                 raise
             async with asyncio.timeout(DEATH_S):
-                await process.stopped.wait()
+                await worker.stopped.wait()
 
 
 class KeepsWorkers(SpecCluster):

@@ -76,8 +76,8 @@ class SessionOptions:
         300.0,
         "seconds for which a run goes on while no worker is there, or all are paused for memory",
         details=(
-            "It says so meanwhile, and then ends. A scheduler that does not answer is waited for 60 s at most, "
-            "or as long as Dask's distributed.comm.timeouts.connect says, if that is more."
+            "It says so meanwhile, and then ends. A scheduler that does not answer is waited for 60 s at "
+            "most, or as long as Dask's distributed.comm.timeouts.connect says, if that is more."
         ),
         above=0,
         none="no limit",

@@ -21,7 +21,7 @@ from trackkit.run.attempt import attempt
 from trackkit.run.batch import Batch
 from trackkit.run.lookout import Lookout, waiting_for
 from trackkit.run.options import SessionOptions
-from trackkit.run.schedule import Crew, run_tasks
+from trackkit.run.schedule import MOST_LOSSES, Crew, run_tasks
 from trackkit.run.worker import ModelHost, hold_worker, wait_for_models
 from trackkit.tracking.models import load_models
 
@@ -170,15 +170,26 @@ class ClusterRunner:
             self.client.register_plugin(self._host)
             self._stack.callback(self._unload)
             with self._held_workers():
-                self._lookout.wait_for_first_worker()
-                with waiting_for(f"the models to load on {len(self._lookout.workers)} workers"):
-                    self._gpus = dict(self.client.run(wait_for_models, self._host.name).values())
+                self._gpus = self._roll_call()
         except OSError as error:  # the models' own errors come as CheckpointError or ConfigError
             msg = (
                 f"a worker process died while it loaded the models ({error}): was memory short? Use fewer "
                 "workers or a smaller --sam-type; --num-workers 0 shows what happens"
             )
             raise ClusterError(msg) from None
+
+    def _roll_call(self) -> dict[str, str | None]:
+        """The GPU of each worker by its name, when all have loaded the models."""
+        tries = MOST_LOSSES if self._adapts else 1  # they may leave meanwhile, and others come
+        while True:
+            self._lookout.wait_for_first_worker()
+            tries -= 1
+            try:
+                with waiting_for("the workers to load the models"):
+                    return dict(self.client.run(wait_for_models, self._host.name).values())
+            except OSError:
+                if not tries:
+                    raise
 
     @contextmanager
     def _held_workers(self) -> Iterator[None]:

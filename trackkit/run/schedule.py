@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,8 +39,8 @@ class Crew:
     Attributes:
         lookout: Looks at them.
         expected: Number of workers that will come.
-        spare: Send each worker a video more than it tracks. A cluster that adapts grows if there are more tasks
-            than workers. A cluster that stays as it is has no use for it: all that a worker holds when its
+        spare: Send each worker a video more than it tracks: a cluster that adapts grows if there are more
+            tasks than workers. One that stays as it is has no use for it, as all that a worker holds when its
             process dies is blamed for it.
     """
 
@@ -90,6 +92,11 @@ def run_tasks(
         for outcome in _gather(client, spread(batch.tasks, send, crew), said, crew.lookout, MOST_LOSSES):
             if _was_killed(outcome):
                 killed.append(outcome)
+                log.warning(
+                    "%s: %s; it is tried once more, alone, when all others are done",
+                    outcome.task.video_path,
+                    outcome.message,
+                )
             else:
                 yield outcome
         for first in killed:  # One by one, with nothing beside it: now it is known whose fault it is.
@@ -136,26 +143,33 @@ def _gather(
 ) -> Iterator[Outcome]:
     running: dict[str, _Running] = {}
     done: SimpleQueue[Future] = SimpleQueue()
+    given_up: deque[VideoFailure] = deque()
 
     def send(finished: Future | None) -> None:
         for future, task in submit(finished):
             running[future.key] = _Running(task, monotonic(), future, [])
             future.add_done_callback(done.put)
 
+    def attend() -> None:
+        """What is to be done now and then, whatever is waited for."""
+        _check_connected(client)
+        for loss in lookout.look({key: each.task for key, each in running.items()}):
+            began = running[loss.key]
+            began.losses.append(loss)
+            failure = _given_up(began, said, most_deaths)
+            if failure is not None:
+                given_up.append(failure)
+                del running[loss.key]
+                send(began.future)
+                began.future.cancel()
+        send(None)  # there may be more workers than before
+
     try:
         send(None)
-        while running:
-            _check_connected(client)
-            for loss in lookout.look({key: each.task for key, each in running.items()}):
-                began = running[loss.key]
-                began.losses.append(loss)
-                failure = _given_up(began, said, most_deaths)
-                if failure is not None:
-                    del running[loss.key]
-                    send(began.future)
-                    began.future.cancel()
-                    yield failure
-            send(None)  # there may be more workers than before
+        while running or given_up:
+            attend()
+            while given_up:
+                yield given_up.popleft()
             try:
                 future = done.get(timeout=TICK_S)
             except Empty:
@@ -164,12 +178,35 @@ def _gather(
             if future.key in running:  # else it was given up
                 began = running.pop(future.key)
                 send(future)  # first of all: a worker is idle
-                outcome = _outcome(future, began, said)
+                outcome = _outcome(_fetch(client, future, attend), began, said)
                 future.release()
                 yield outcome
     finally:
-        if client.status == "running":
-            client.cancel([each.future for each in running.values()])
+        _cancel(client, [each.future for each in running.values()])
+
+
+def _cancel(client: Client, futures: list[Future]) -> None:
+    if client.status == "running":
+        client.cancel(futures)
+
+
+def _fetch(client: Client, future: Future, meanwhile: Callable[[], None]) -> Callable[[], Outcome]:
+    """Gets the result of a task that is done; where its worker has gone with it, the task begins anew."""
+
+    async def result() -> Outcome:
+        outcome: Outcome = await future
+        return outcome
+
+    def fetch() -> Outcome:
+        fetched = asyncio.run_coroutine_threadsafe(result(), client.loop.asyncio_loop)
+        try:
+            while not wait([fetched], timeout=TICK_S).done:
+                meanwhile()
+            return fetched.result()
+        finally:
+            fetched.cancel()
+
+    return fetch
 
 
 def _given_up(began: _Running, said: dict[str, VideoFailure], most_deaths: int) -> VideoFailure | None:
@@ -266,9 +303,9 @@ def _pinned(tasks: Iterable[VideoTask], send: Send, crew: Crew) -> Submit:
     return submit
 
 
-def _outcome(future: Future, began: _Running, said: dict[str, VideoFailure]) -> Outcome:
+def _outcome(fetch: Callable[[], Outcome], began: _Running, said: dict[str, VideoFailure]) -> Outcome:
     try:
-        outcome: Outcome = future.result()
+        return fetch()
     except KilledWorker as error:
         if began.task.source in said:
             return said.pop(began.task.source)
@@ -283,7 +320,6 @@ def _outcome(future: Future, began: _Running, said: dict[str, VideoFailure]) -> 
         )
     except (FutureCancelledError, NoValidWorkerError, NoWorkerError) as error:
         raise _lost(str(error)) from None
-    return outcome
 
 
 def _lost(reason: str) -> ClusterError:

@@ -129,17 +129,28 @@ class Session:
             StorageError: An annotated video could not be written, nor could others.
             ClusterError: The cluster was lost.
         """
-        batch = Batch(job.tasks, on_progress=on_progress)
+        waiting = ExitStack()
+
+        def hear(now: Progress) -> None:
+            waiting.close()
+            if on_progress is not None:
+                on_progress(now)
+
+        if on_progress is not None:  # else nobody knows when the first frame is there
+            waiting.enter_context(waiting_for("the first frame"))
+        batch = Batch(job.tasks, on_progress=None if on_progress is None else hear)
         announce = partial(self._runner.announce, batch.run_id)
         announce(begin=job.counts)
         end = "broke off"
         try:
             for outcome in chain(job.missing, self._runner.run(batch)):
+                waiting.close()
                 job.record(outcome)
                 announce(row=video_row(outcome))
                 yield outcome
             end = "done"
         finally:
+            waiting.close()
             announce(end=end)
 
     @takes(RunOptions)

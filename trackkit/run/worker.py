@@ -28,6 +28,7 @@ from trackkit.tracking.track_video import Work, track_video
 if TYPE_CHECKING:
     from trackkit.monitor.thumbnails import Thumbnails
 
+PLUGIN_S = 60.0  # a worker that has just come gets the plugin then
 # How torch begins what it says of a failed kernel: each later use of the GPU by this process fails, too.
 _CUDA_ERROR = "CUDA error:"
 
@@ -181,4 +182,7 @@ async def wait_for_models(host: str, dask_worker: Worker) -> tuple[str, str | No
     Returns:
         The worker's name, and its GPU.
     """
+    async with asyncio.timeout(PLUGIN_S):
+        while host not in dask_worker.plugins:
+            await asyncio.sleep(0.1)
     return str(dask_worker.name), _gpu(await dask_worker.plugins[host].loaded())
