@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,7 +73,8 @@ def check_may_start_processes() -> None:
     """See whether this process may start worker processes, before anything else is done in it.
 
     Raises:
-        ClusterError: It runs the main script of the process that started it; or it is a worker of a pool.
+        ClusterError: It runs the main script of the process that started it; it is a worker of a pool; or its
+            own main script is no file, which a worker process would have to run.
         SystemExit: The same in a worker process that ``start_cluster`` starts and speaks for.
     """
     process = multiprocessing.current_process()
@@ -80,6 +82,13 @@ def check_may_start_processes() -> None:
         if os.environ.get(_STARTED_BY) == str(os.getppid()):
             raise SystemExit(1)
         msg = f"workers cannot be started while a process begins:{_GUARD}"
+        raise ClusterError(msg)
+    main = str(getattr(sys.modules["__main__"], "__file__", None))
+    if main.startswith("<"):  # <stdin>
+        msg = (
+            f"the script came from {main}, and worker processes cannot run it anew: put it into a file, or "
+            "take num_workers=0, which tracks in the script's own process"
+        )
         raise ClusterError(msg)
     if process.daemon:
         msg = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -256,4 +257,11 @@ class ClusterRunner:
 
     def close(self) -> None:
         """Unload the models and disconnect."""
-        self._stack.close()
+        log = logging.getLogger("distributed.client")
+        level = log.level
+        if self.client.status != "running":  # that the scheduler is lost was said; how Dask came to know, too
+            log.setLevel(logging.CRITICAL)
+        try:
+            self._stack.close()
+        finally:
+            log.setLevel(level)
