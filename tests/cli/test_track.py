@@ -278,3 +278,16 @@ def test_models_are_listed_fetched_and_verified(
     code, _, err = run("models", "verify", str(checkpoint), capsys=capsys)
     assert code == 2
     assert "sam2.1_hiera_tiny.pt" in err
+
+
+def test_what_is_waited_for_is_a_note(
+    clips: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trackkit.run.lookout.FIRST_WORD_S", 0.1)
+    words = ["track", "--video-list", clips / "0.mp4", "--scheduler", "tcp://127.0.0.1:1"]
+    code, out, err = run(
+        *words, "--worker-timeout", "1", "--text-prompt", "red", "--preset", "color", capsys=capsys
+    )
+    assert code == 2
+    assert "note: waiting for the Dask scheduler at 'tcp://127.0.0.1:1' to answer: 0 s so far" in out
+    assert "no Dask scheduler answers at" in err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from reports import progress
@@ -12,6 +13,14 @@ from samples import sample_failure, sample_result
 from trackkit.cli.track import summary_table
 from trackkit.monitor.displays import TerminalDisplay
 from trackkit.monitor.run_state import RunState
+
+
+def test_where_output_is_piped_a_long_video_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trackkit.monitor.displays.QUIET_S", 0.0)
+    out = io.StringIO()
+    with TerminalDisplay(Console(file=out, width=150), RunState(2)) as display:
+        display.report(progress("a/car.mp4"))
+    assert re.fullmatch(r"\[0/2\] a/car\.mp4: at frame \d+ of \d+\n", out.getvalue())
 
 
 @pytest.mark.parametrize("terminal", [True, False])

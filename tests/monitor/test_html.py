@@ -17,6 +17,7 @@ from trackkit.results.video_result import video_row
 def test_nothing_from_outside_becomes_markup() -> None:
     evil = "<script>\"'&</script>"
     run = RunState(2, prompt=evil)
+    run.notes.append(evil)
     run.report(progress(evil, worker=evil, gpu=evil, thumbnail=b"x"))
     page = run_html(run, {evil + "2"}) + thumbnails_html(run)
     failure = dataclasses.replace(sample_failure(evil), message=evil, worker=evil)

@@ -10,7 +10,6 @@ from pathlib import Path
 import dask
 import pandas as pd
 import pytest
-from dask.utils import parse_timedelta
 from faults import CONFIG, wait_for_models_on_a_gpu, write_faulty_video
 
 import trackkit as tk
@@ -84,21 +83,6 @@ def test_a_broken_gpu_context_costs_its_worker_and_no_other_video(tmp_path: Path
     assert "illegal memory access" in failure.message
     assert "in _cuda_error" in failure.traceback
     assert len(results) == 2
-
-
-def test_a_run_without_workers_ends(tmp_path: Path) -> None:
-    good = write_faulty_video(tmp_path / "good.mp4")
-    with (
-        dask.config.set({"distributed.worker.preload": ["faults"]}),
-        tk.Session(CONFIG, device="cpu", num_workers=1) as session,
-    ):
-        # A worker that dies is brought back, however often: Dask's own give-up would take it away for good.
-        assert parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout")) > 1e7
-        assert session.client is not None
-        session.client.cluster.scheduler.no_workers_timeout = 1.0
-        session.client.cluster.scale(0)
-        with pytest.raises(tk.ClusterError, match="without any running workers"):
-            session.track([good])
 
 
 def test_a_model_that_does_not_load_is_one_error() -> None:

@@ -200,10 +200,7 @@ def test_a_killed_worker_costs_an_attempt_of_its_video(clips: list[Path], tmp_pa
         assert len(session.track(clips).failures) == 0
 
 
-def test_the_only_worker_is_killed_and_the_others_still_run(
-    clips: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("trackkit.run.schedule.WORKERS_INTERVAL_S", 0.0)  # count when there is none
+def test_the_only_worker_is_killed_and_the_others_still_run(clips: list[Path], tmp_path: Path) -> None:
     long = write_video(make_scene(5, num_frames=200), tmp_path / "long.mp4")
     with (
         start_cluster(options=SessionOptions(num_workers=1)) as cluster,

@@ -6,8 +6,10 @@ Exit codes: 0 all videos are done, 1 some failed or the run broke off, 2 the com
 
 from __future__ import annotations
 
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 
 from rich.console import Console
@@ -16,6 +18,7 @@ from trackkit.cli import demo, doctor, evaluate, export, models, status, track
 from trackkit.cli.exit_codes import USAGE
 from trackkit.cli.parser import Parser
 from trackkit.core.errors import TrackkitError
+from trackkit.monitor.displays import NoteHandler
 from trackkit.run.interrupts import Interrupted, orderly_end
 
 
@@ -25,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     console = Console(soft_wrap=True)
     try:
-        with orderly_end():
+        with orderly_end(), _notes_on(console):
             code: int = options.command(options, console)
     except TrackkitError as error:
         print(f"trackkit: {error}", file=sys.stderr)
@@ -36,6 +39,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"trackkit: interrupted; {advice}", file=sys.stderr)
         return interrupted.exit_code
     return code
+
+
+@contextmanager
+def _notes_on(console: Console) -> Iterator[None]:
+    """What trackkit tells Python's logging is told on the console, above the bars of a run."""
+    log = logging.getLogger("trackkit")
+    level = log.level
+    notes = NoteHandler(lambda text: console.print(f"note: {text}", markup=False, highlight=False))
+    log.addHandler(notes)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(notes)
+        log.setLevel(level)
 
 
 def to_kebab(word: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Callable
 from threading import Lock
 from time import monotonic
 from types import TracebackType
@@ -23,6 +25,23 @@ if TYPE_CHECKING:
     from trackkit.monitor.thumbnails import Thumbnails
 
 NOTEBOOK_INTERVAL_S = 0.5
+QUIET_S = 30.0  # where output is piped, a running video says how far it is after so long a silence
+
+
+class NoteHandler(logging.Handler):
+    """Shows what trackkit tells Python's logging: the sentences on a run's workers.
+
+    Args:
+        show: Called with each sentence; in any thread.
+    """
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__()
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See ``logging.Handler.emit``."""
+        self._show(record.getMessage())
 
 
 class RunDisplay(Protocol):
@@ -56,6 +75,7 @@ class TerminalDisplay:
         self._bars: Bars | None = None
         self._running: dict[str, TaskID] = {}
         self._noted: set[str] = set()
+        self._next_line = monotonic() + QUIET_S
         if console.is_terminal:
             self._bars = Bars(
                 TextColumn("{task.description}"),
@@ -98,6 +118,9 @@ class TerminalDisplay:
                 self._noted.add(note)
                 self._print(f"note: {progress.video_path}: {note}")
         worker = self._run.workers[progress.worker]
+        if self._bars is None and monotonic() >= self._next_line:
+            far = f"frame {progress.frames}" + (f" of {progress.total}" if progress.total else "")
+            self._print(f"[{self._run.over}/{self._run.total}] {progress.video_path}: at {far}")
         if self._bars is None or worker.now is not progress:  # overtaken by the outcome
             return
         bar = self._running.get(progress.video_path)
@@ -141,6 +164,7 @@ class TerminalDisplay:
                 self._bars.remove_task(self._running.pop(path))
 
     def _print(self, line: str) -> None:
+        self._next_line = monotonic() + QUIET_S
         self._console.print(line, markup=False, highlight=False)
 
 
@@ -153,6 +177,7 @@ class NotebookDisplay:
 
     def __init__(self, run: RunState) -> None:
         self._run, self._lock = run, Lock()
+        self._notes = NoteHandler(self._note)
         self._thumbnails: Thumbnails | None = None
         self._next = 0.0
 
@@ -164,11 +189,13 @@ class NotebookDisplay:
         self._shown = ""
         self._counts.display(_html(run_html(self._run)))
         self._pictures.display(_html(""))
+        logging.getLogger("trackkit").addHandler(self._notes)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        logging.getLogger("trackkit").removeHandler(self._notes)
         with self._lock:
             self._run.end("done" if error is None else "broke off")
             self._show()
@@ -189,6 +216,11 @@ class NotebookDisplay:
         with self._lock:
             self._run.finish(video_row(outcome))
             self._show_now_and_then()
+
+    def _note(self, text: str) -> None:
+        with self._lock:
+            self._run.notes.append(text)
+            self._show()
 
     def _show_now_and_then(self) -> None:
         if monotonic() >= self._next and self._run.ended is None:

@@ -8,6 +8,7 @@ from trackkit.core.tasks import Progress
 
 PROGRESS_TOPIC = "trackkit-progress"
 LAST_WORDS_TOPIC = "trackkit-last-words"  # what a worker says of a video before it ends its process
+BEGUN = "trackkit-begun"  # the action of an event in a worker's own log: it has begun the task ``key``
 RUN_TOPIC = "trackkit-run"  # what the client says: a run begins, a video is done, the run ends
 
 

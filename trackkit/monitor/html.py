@@ -32,6 +32,7 @@ _STYLE = """<style>
 .tk-run td .bar { display: inline-flex; width: 120px; margin-right: 8px; }
 .tk-run .gone { opacity: 0.65; }
 .tk-run .key { display: inline-block; width: 9px; height: 9px; border-radius: 2px; margin: 0 4px 0 10px; }
+.tk-run .note { max-width: 70em; overflow-wrap: anywhere; }
 .tk-run .error { color: #e03131; max-width: 70em; overflow-wrap: anywhere; }
 .tk-run .pictures { display: flex; flex-wrap: wrap; gap: 12px; }
 .tk-run figure { margin: 0; }
@@ -62,7 +63,8 @@ def run_html(run: RunState, alive: Collection[str] | None = None) -> str:
         f'<span class="key" style="background: {color}"></span>{stage}' for stage, color in _COLORS.items()
     )
     workers = f"{_table_html(columns, rows)}<div>time:{keys}</div>" if rows else ""
-    return _box(f"{_head(run)}{workers}{_recent(run)}{_failures(run)}")
+    notes = "".join(f'<div class="note">{escape(note)}</div>' for note in run.notes)
+    return _box(f"{_head(run)}{notes}{workers}{_recent(run)}{_failures(run)}")
 
 
 def thumbnails_html(run: RunState) -> str:

@@ -70,6 +70,7 @@ class RunState:
         workers: By name.
         recent: Rows of ``TrackingResults.videos`` of those that were done last, the newest first.
         failures: The same of those that failed or are truncated.
+        notes: What was said of the run's workers, the newest last.
         ended: How the run ended, None while it goes on.
     """
 
@@ -81,6 +82,7 @@ class RunState:
         self.workers: dict[str, WorkerState] = {}
         self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
         self.failures: deque[dict[str, Any]] = deque(maxlen=RECENT)
+        self.notes: deque[str] = deque(maxlen=RECENT)
         self.ended: str | None = None
         self._began = monotonic()
         self._took = 0.0

@@ -9,10 +9,10 @@ from dask_cuda import LocalCUDACluster
 from dask_cuda.utils import parse_cuda_visible_device
 from distributed import WorkerPlugin
 
-from trackkit.run.nanny import PatientNanny
+from trackkit.run.nanny import KeepsWorkers, PatientNanny
 
 
-class SlotCUDACluster(LocalCUDACluster):
+class SlotCUDACluster(KeepsWorkers, LocalCUDACluster):
     """One worker per slot, named ``gpu<id>-<slot>``, which sees its own GPU only.
 
     ``LocalCUDACluster`` refuses a GPU that is named twice. Two workers on a large GPU, and one on a small

@@ -75,10 +75,15 @@ class SessionOptions:
     )
     worker_timeout_s: float | None = option(
         300.0,
-        "seconds to wait for the first worker of a cluster that is already there",
+        "seconds for which a run goes on while no worker is there, or all are paused for memory",
+        details=(
+            "It says so meanwhile, and then ends. A scheduler that does not answer is waited for 60 s at "
+            "most, or as long as Dask's distributed.comm.timeouts.connect says, if that is more."
+        ),
         above=0,
         none="no limit",
-        flag=None,
+        flag="--worker-timeout",
+        metavar="SECONDS",
     )
     security: Security | None = option(
         None, "TLS for the cluster that is started here, or for the way to the scheduler", flag=None
@@ -89,6 +94,16 @@ class SessionOptions:
         if sum(given is not None for given in (self.client, self.cluster, self.scheduler)) > 1:
             msg = "more than one of scheduler, cluster and client was given: give one"
             raise ConfigError(msg)
+        for name in ("client", "cluster"):
+            if getattr(getattr(self, name), "asynchronous", False):
+                msg = f"the {name} was made with asynchronous=True: give one that was made without"
+                raise ConfigError(msg)
+
+    @property
+    def starts_workers(self) -> bool:
+        """Whether a session starts worker processes of its own."""
+        there = (self.client, self.cluster, self.scheduler)
+        return self.num_workers != 0 and all(each is None for each in there)
 
 
 @documented()

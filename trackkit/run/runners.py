@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
 import dask
+from dask.utils import parse_timedelta
 from distributed import Client
 
 from trackkit.config import TrackConfig
@@ -20,11 +22,13 @@ from trackkit.run.abandoned import name_models, watch_clients
 from trackkit.run.attempt import attempt
 from trackkit.run.batch import Batch
 from trackkit.run.check_cluster import check_software, check_usable
-from trackkit.run.cluster import DASK_CONFIG
+from trackkit.run.lookout import Lookout, waiting_for
 from trackkit.run.options import SessionOptions
-from trackkit.run.schedule import run_tasks
-from trackkit.run.worker import ModelHost, wait_for_models
+from trackkit.run.schedule import MOST_LOSSES, Crew, run_tasks
+from trackkit.run.worker import ModelHost, hold_worker, wait_for_models
 from trackkit.tracking.models import load_models
+
+SCHEDULER_TIMEOUT_S = 60.0  # one that begins at the same time, as in a job's script, takes its time
 
 
 class Runner(Protocol):
@@ -64,7 +68,8 @@ class InProcessRunner:
 
     def __init__(self, config: TrackConfig, device: str, options: SessionOptions) -> None:
         self._config, self._options = config, options
-        self._models = load_models(config, device)
+        with waiting_for("the models to load"):
+            self._models = load_models(config, device)
         self.client = None
         self.dashboard: DashboardLink | None = None
 
@@ -99,7 +104,8 @@ class _ClosedUnlessConnected(Client):
     def start(self, **options: Any) -> None:
         """See ``distributed.Client.start``."""
         try:
-            super().start(**options)
+            # Dask's own limit is not for a port that takes the connection and then says nothing.
+            super().start(callback_timeout=self._timeout + 1, **options)
         except BaseException:
             self.close()
             raise
@@ -114,7 +120,7 @@ class ClusterRunner:
         target: A client, a cluster object, or the address of a scheduler.
         options: How videos are spread, how many workers are expected, how long to wait for the first one, and
             TLS to reach the scheduler with.
-        dask_config: Dask's settings while it is open.
+        adapts: The cluster may grow and shrink as it likes; else it is one that trackkit started.
 
     Raises:
         ClusterError: The scheduler cannot be reached, no worker came, or one died while it loaded the models.
@@ -128,22 +134,15 @@ class ClusterRunner:
         target: Any,
         options: SessionOptions,
         *,
-        dask_config: Mapping[str, Any] = DASK_CONFIG,
+        adapts: bool = True,
     ) -> None:
         check_usable(target)
-        self._options = options
-        self._expect = max(options.num_workers or 0, len(getattr(target, "plan", ())))
+        self._options, self._adapts = options, adapts
         self._stack = ExitStack()
         try:
-            self._stack.enter_context(dask.config.set(dict(dask_config)))
             self.client = target if isinstance(target, Client) else self._connect(target)
             self._host = ModelHost(config, device, name_models(self.client))
-            try:
-                self.client.wait_for_workers(1, timeout=options.worker_timeout_s)
-            except TimeoutError:
-                address, waited_s = self.client.scheduler.address, options.worker_timeout_s
-                msg = f"no worker came to {address} within {waited_s} s"
-                raise ClusterError(msg) from None
+            self._lookout = Lookout(self.client, options.worker_timeout_s)
             self._load()
             self._page_note = add_page(self.client)
         except BaseException as error:
@@ -154,18 +153,23 @@ class ClusterRunner:
             raise
 
     def _connect(self, target: Any) -> Client:
+        limit_s = max(
+            SCHEDULER_TIMEOUT_S, parse_timedelta(dask.config.get("distributed.comm.timeouts.connect"))
+        )
+        if self._options.worker_timeout_s is not None:
+            limit_s = min(limit_s, self._options.worker_timeout_s)
         try:
-            client = _ClosedUnlessConnected(
-                target,
-                set_as_default=False,
-                timeout=self._options.worker_timeout_s,
-                security=self._options.security,
-            )
+            with waiting_for(f"the Dask scheduler at {target!r} to answer", limit_s):
+                client = _ClosedUnlessConnected(
+                    target, set_as_default=False, timeout=limit_s, security=self._options.security
+                )
             return self._stack.enter_context(client)
-        # TypeError: tls:// without certificates; RuntimeError: tcp:// with them, a cluster that is closed.
-        except (OSError, RuntimeError, TypeError, ValueError) as error:
+        # TypeError: tls:// without certificates. RuntimeError: tcp:// with them, a cluster that is closed.
+        # MemoryError: another protocol's words, read as a length.
+        except (OSError, RuntimeError, TypeError, ValueError, MemoryError) as error:
+            reason = f"{error}: {error.__cause__}" if error.__cause__ else error
             msg = (
-                f"no Dask scheduler answers at {target!r} ({error}): check the address, TLS if it has it "
+                f"no Dask scheduler answers at {target!r} ({reason}): check the address, TLS if it has it "
                 "(then the address begins with tls://), and that it runs this version of Dask"
             )
             raise ClusterError(msg) from None
@@ -175,7 +179,8 @@ class ClusterRunner:
             check_software(self.client)
             self._stack.callback(self._unload)
             self._register()
-            self._gpus = dict(self.client.run(wait_for_models, self._host.name).values())
+            with self._held_workers():
+                self._gpus = self._roll_call()
         except OSError as error:  # the models' own errors come as CheckpointError or ConfigError
             msg = (
                 f"a worker process died while it loaded the models ({error}): was memory short? Use fewer "
@@ -186,6 +191,38 @@ class ClusterRunner:
     def _register(self) -> None:
         watch_clients(self.client)
         self.client.register_plugin(self._host)  # of no effect where it is there
+
+    def _roll_call(self) -> dict[str, str | None]:
+        """The GPU of each worker by its name, when all have loaded the models."""
+        tries = MOST_LOSSES if self._adapts else 1  # they may leave meanwhile, and others come
+        while True:
+            self._lookout.wait_for_first_worker()
+            tries -= 1
+            try:
+                with waiting_for("the workers to load the models"):
+                    return dict(self.client.run(wait_for_models, self._host.name).values())
+            except OSError:
+                if not tries:
+                    raise
+
+    @contextmanager
+    def _held_workers(self) -> Iterator[None]:
+        """A cluster that adapts starts no worker unless there are tasks, and takes away those without."""
+        if not self._adapts:
+            yield
+            return
+        count = max(1, len(self._lookout.workers))
+        futures = self.client.map(hold_worker, [self._host.name] * count, pure=False)
+        try:
+            yield
+        finally:
+            for future in futures:
+                future.release()
+
+    def _expected(self) -> int:
+        """Number of workers that will come, as the cluster plans it now."""
+        plan = getattr(getattr(self.client, "cluster", None), "plan", ())
+        return max(self._options.num_workers or 0, len(plan))
 
     @property
     def dashboard(self) -> DashboardLink | None:
@@ -204,7 +241,9 @@ class ClusterRunner:
             with suppress(OSError):  # the cluster is lost, which the run finds out, too
                 self._register()  # a client that was cut off for long has lost its models
         with self._listening(batch):
-            for outcome in run_tasks(self.client, batch, self._host.name, self._options, expect=self._expect):
+            self._lookout.begin()
+            crew = Crew(self._lookout, self._expected, spare=self._adapts)
+            for outcome in run_tasks(self.client, batch, self._host.name, self._options, crew):
                 if isinstance(outcome, VideoFailure) and outcome.gpu is None:  # died before it could say
                     yield replace(outcome, gpu=self._gpus.get(outcome.worker or ""))
                 else:
@@ -235,4 +274,11 @@ class ClusterRunner:
 
     def close(self) -> None:
         """Unload the models and disconnect."""
-        self._stack.close()
+        log = logging.getLogger("distributed.client")
+        level = log.level
+        if self.client.status != "running":  # that the scheduler is lost was said; how Dask came to know, too
+            log.setLevel(logging.CRITICAL)
+        try:
+            self._stack.close()
+        finally:
+            log.setLevel(level)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
@@ -28,9 +27,10 @@ from trackkit.monitor.displays import open_display
 from trackkit.monitor.run_state import RunState
 from trackkit.results.video_result import Outcome, video_row
 from trackkit.run.batch import Batch
-from trackkit.run.cluster import LOCAL_DASK_CONFIG, start_cluster
+from trackkit.run.cluster import check_may_start_processes, start_cluster
 from trackkit.run.gpus import choose_gpus
 from trackkit.run.job import Job
+from trackkit.run.lookout import log, waiting_for
 from trackkit.run.options import JobOptions, RunOptions, SessionOptions
 from trackkit.run.runners import ClusterRunner, InProcessRunner, Runner
 from trackkit.tracking.models import prepare_weights
@@ -40,8 +40,6 @@ from trackkit.video.inputs import Videos, find_videos, make_tasks
 
 if TYPE_CHECKING:
     from trackkit.tracking.preview import Preview
-
-logger = logging.getLogger(__name__)
 
 FEW_VIDEOS = 12
 
@@ -83,13 +81,18 @@ class Session:
                 return ClusterRunner(config, _device_of_workers(options), there, options)
         if options.num_workers == 0:
             here = _device_here(options)
-            prepare_weights(config)
+            with waiting_for("the weights of the models"):
+                prepare_weights(config)
             return InProcessRunner(config, here, options)
+        check_may_start_processes()
+        log.info("starting workers; each loads the models")
         slots = choose_gpus(options.device, options.gpu_ids, options.num_workers)
-        prepare_weights(config)  # once, before the workers look for them
-        cluster = self._stack.enter_context(start_cluster(slots, options))
+        with waiting_for("the weights of the models"):
+            prepare_weights(config)  # once, before the workers look for them
+        with waiting_for("the workers to start"):
+            cluster = self._stack.enter_context(start_cluster(slots, options))
         device = "cuda:0" if slots else "cpu"
-        return ClusterRunner(config, device, cluster, options, dask_config=LOCAL_DASK_CONFIG)
+        return ClusterRunner(config, device, cluster, options, adapts=False)
 
     def __enter__(self) -> Self:
         return self
@@ -101,7 +104,8 @@ class Session:
 
     def close(self) -> None:
         """Unload the models and end the workers that were started here."""
-        self._stack.close()
+        with waiting_for("the workers to end"):
+            self._stack.close()
 
     @property
     def client(self) -> Client | None:
@@ -125,17 +129,28 @@ class Session:
             StorageError: An annotated video could not be written, nor could others.
             ClusterError: The cluster was lost.
         """
-        batch = Batch(job.tasks, on_progress=on_progress)
+        waiting = ExitStack()
+
+        def hear(now: Progress) -> None:
+            waiting.close()
+            if on_progress is not None:
+                on_progress(now)
+
+        if on_progress is not None:  # else nobody knows when the first frame is there
+            waiting.enter_context(waiting_for("the first frame"))
+        batch = Batch(job.tasks, on_progress=None if on_progress is None else hear)
         announce = partial(self._runner.announce, batch.run_id)
         announce(begin=job.counts)
         end = "broke off"
         try:
             for outcome in chain(job.missing, self._runner.run(batch)):
+                waiting.close()
                 job.record(outcome)
                 announce(row=video_row(outcome))
                 yield outcome
             end = "done"
         finally:
+            waiting.close()
             announce(end=end)
 
     @takes(RunOptions)
@@ -191,10 +206,9 @@ class Session:
         return Preview(chain(missing, looks), self.config, workers)
 
     def _show(self, job: Job, how: RunOptions) -> Iterator[Outcome]:
-        for note in job.notes:
-            logger.warning("%s", note)
         display = open_display(RunState(**job.counts), how.progress)
         if display is None:
+            _say(job.notes)
             yield from self.run(job, how.on_progress)
             return
 
@@ -204,9 +218,15 @@ class Session:
                 how.on_progress(now)
 
         with display:
+            _say(job.notes)
             for outcome in self.run(job, report):
                 display.finish(outcome)
                 yield outcome
+
+
+def _say(notes: Iterable[str]) -> None:
+    for note in notes:
+        log.warning("%s", note)
 
 
 def _device_of_workers(options: SessionOptions) -> str | None:
@@ -283,6 +303,9 @@ def track(
     refuse_unknown("track", options, RunOptions, TrackConfig)
     how = RunOptions(**{name: options.pop(name) for name in options_of(RunOptions) if name in options})
     config = TrackConfig.from_preset(preset, text_prompt, **options)
+    where = SessionOptions(**session or {})
+    if where.starts_workers:
+        check_may_start_processes()  # before a job opens its files, which the process that runs has open
     # The job first: what is wrong with the list shows before models load.
     with (
         Job(videos, config, **values_of(how, JobOptions)) as job,

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from concurrent.futures import CancelledError, Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from distributed import Worker, WorkerPlugin, get_worker
 
 from trackkit.config import TrackConfig
-from trackkit.core.errors import VideoTimeout
+from trackkit.core.errors import TrackkitError, VideoTimeout
 from trackkit.core.tasks import Progress, VideoFailure, VideoTask
 from trackkit.core.words import plural
-from trackkit.monitor.events import LAST_WORDS_TOPIC, PROGRESS_TOPIC
+from trackkit.monitor.events import BEGUN, LAST_WORDS_TOPIC, PROGRESS_TOPIC
 from trackkit.results.video_result import Outcome
 from trackkit.run.attempt import attempt, free_gpu_memory
 from trackkit.run.own_methods import OwnMethods
@@ -30,6 +30,7 @@ from trackkit.tracking.track_video import Work, track_video
 if TYPE_CHECKING:
     from trackkit.monitor.thumbnails import Thumbnails
 
+PLUGIN_S = 60.0  # a worker that has just come gets the plugin then
 # How torch begins what it says of a failed kernel: each later use of the GPU by this process fails, too.
 _CUDA_ERROR = "CUDA error:"
 
@@ -126,6 +127,7 @@ def run_task(task: VideoTask, order: WorkOrder) -> Outcome:
     """
     worker = get_worker()
     key = worker.get_current_task()
+    worker.log_event(worker.address, {"action": BEGUN, "key": key})
     plugin: ModelHost = worker.plugins[order.host]
     models, thumbnails = plugin.get()
     name, gpu = str(worker.name), _gpu(models)
@@ -180,10 +182,20 @@ def _gpu(models: Models) -> str | None:
     return os.environ.get("CUDA_VISIBLE_DEVICES", models.device)
 
 
+def hold_worker(host: str) -> None:
+    """Last until the models are loaded: a cluster that adapts takes no worker away that has a task."""
+    plugin: ModelHost = get_worker().plugins[host]
+    with suppress(TrackkitError):  # whoever asks for the models gets it
+        plugin.get()
+
+
 async def wait_for_models(host: str, dask_worker: Worker) -> tuple[str, str | None]:
     """Wait, the worker's event loop going on, until its models are loaded; raises what loading raised.
 
     Returns:
         The worker's name, and its GPU.
     """
+    async with asyncio.timeout(PLUGIN_S):
+        while host not in dask_worker.plugins:
+            await asyncio.sleep(0.1)
     return str(dask_worker.name), _gpu(await dask_worker.plugins[host].loaded())
