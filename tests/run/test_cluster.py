@@ -53,7 +53,7 @@ def test_ids_count_the_gpus_that_are_visible(gpus: Callable[[list[str]], None]) 
         ({"device": "tpu"}, ConfigError, "choose cpu, cuda, or cuda:N"),
         ({"device": "cpu", "gpu_ids": [0]}, ConfigError, "give one of the two"),
         ({"device": "cuda:1", "gpu_ids": [0]}, ConfigError, "give one of the two"),
-        ({"gpu_ids": [0, 3]}, ClusterError, r"gpu_ids \[3\] are not there: torch sees 1 GPUs"),
+        ({"gpu_ids": [0, 3]}, ClusterError, r"gpu_ids \[3\] are not there: torch sees 1 GPU, 0 to 0"),
         ({"device": "cuda:1"}, ClusterError, r"\[1\] are not there"),
         ({"gpu_ids": [-1]}, ClusterError, r"\[-1\] are not there"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -225,16 +224,3 @@ def test_workers_start_no_workers(clips: list[Path]) -> None:
         with pytest.raises(tk.ClusterError, match=r"may start no others .*num_workers=0"):
             client.submit(track, 1).result()
         assert client.submit(track, 0).result() == 1
-
-
-def test_an_asynchronous_client_is_refused() -> None:
-    async def start() -> None:
-        async with (
-            LocalCluster(**QUIET, asynchronous=True) as cluster,
-            Client(cluster, asynchronous=True) as client,
-        ):
-            for there in ({"client": client}, {"cluster": cluster}):
-                with pytest.raises(tk.ConfigError, match="asynchronous=True"):
-                    tk.Session(CONFIG, **there)
-
-    asyncio.run(start())

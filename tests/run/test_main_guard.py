@@ -45,7 +45,7 @@ def test_a_script_without_a_guard_ends_with_one_error_that_shows_it(tmp_path: Pa
     assert done.stdout == ""
     assert done.stderr.count("Traceback") == 1
     assert 'if __name__ == "__main__":' in done.stderr
-    assert not (tmp_path / "t.jsonl").read_text()
+    assert not (tmp_path / "t.jsonl").exists()
 
 
 def test_a_script_that_is_piped_is_told_to_be_a_file(tmp_path: Path) -> None:

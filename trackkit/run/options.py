@@ -94,10 +94,6 @@ class SessionOptions:
         if sum(given is not None for given in (self.client, self.cluster, self.scheduler)) > 1:
             msg = "more than one of scheduler, cluster and client was given: give one"
             raise ConfigError(msg)
-        for name in ("client", "cluster"):
-            if getattr(getattr(self, name), "asynchronous", False):
-                msg = f"the {name} was made with asynchronous=True: give one that was made without"
-                raise ConfigError(msg)
 
     @property
     def starts_workers(self) -> bool:
