@@ -30,7 +30,10 @@ SETTINGS: dict[str, dict[str, str]] = {
     "OpenMP's own": {"OMP_NUM_THREADS": str(CORES)},
     "OMP_WAIT_POLICY=PASSIVE": {"OMP_NUM_THREADS": str(CORES), "OMP_WAIT_POLICY": "PASSIVE"},
     **{
-        f"GOMP_SPINCOUNT={spins}": {"OMP_NUM_THREADS": str(CORES), "GOMP_SPINCOUNT": spins}
+        f"GOMP_SPINCOUNT={spins}{' (as trackkit sets it)' if spins == '1000' else ''}": {
+            "OMP_NUM_THREADS": str(CORES),
+            "GOMP_SPINCOUNT": spins,
+        }
         for spins in ("1000", "5000", "20000", "100000")
     },
 }

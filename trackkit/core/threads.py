@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 _COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-# Threads of OpenMP spin while they wait for the slowest. GNU's spin 300,000 times: where another program has
-# the core of the slowest, they take the time that it needs, and a frame takes many times as long. With
-# benchmarks/threads.py, this loses nothing on a quiet machine and little on a busy one.
-_SPINS = "10000"
+# Threads of OpenMP spin while they wait for the slowest, GNU's 300,000 times. If another program has the core
+# of the slowest, they take the time that it needs, and a frame takes many times as long. So many spins gain
+# nearly as much on a quiet machine, and lose least on a busy one: benchmarks/threads.py.
+_SPINS = "1000"
 
 
 def spin_briefly() -> None:

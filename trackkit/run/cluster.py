@@ -16,6 +16,7 @@ from typing import Any
 import dask
 from dask.system import CPU_COUNT
 from distributed import LocalCluster, Security
+from distributed.system import MEMORY_LIMIT
 
 from trackkit.core.errors import ClusterError, ConfigError
 from trackkit.core.threads import thread_counts
@@ -32,6 +33,7 @@ DASK_CONFIG: dict[str, Any] = {
     "distributed.admin.system-monitor.log-length": 600,
 }
 
+_WORKER_BYTES = 4 << 30  # about what the largest models take on a CPU
 _STARTED_BY = "TRACKKIT_STARTED_BY"  # in a worker process: the one that started it, and hears of its end
 _GUARD = """
 a new process begins by running the main script anew, so what starts workers must stand under a guard:
@@ -104,13 +106,14 @@ def start_cluster(slots: Sequence[str] = (), options: SessionOptions | None = No
 
     Args:
         slots: The GPU of each worker, from ``choose_gpus``; may repeat. Empty: workers on the CPU.
-        options: ``num_workers`` on the CPU, by default one per two cores; where to listen; TLS.
+        options: ``num_workers`` on the CPU; where to listen; TLS.
 
     Raises:
         ClusterError: A worker did not start; or GPU workers need dask-cuda, which is not installed.
     """
     options = options or SessionOptions()
-    workers = len(slots) or options.num_workers or max(1, CPU_COUNT // 2)
+    # Two workers of one thread do half as much again as one of two: benchmarks/threads.py.
+    workers = len(slots) or options.num_workers or max(1, min(CPU_COUNT, MEMORY_LIMIT // _WORKER_BYTES))
     settings: dict[str, Any] = {
         "host": options.host,
         "dashboard_address": options.dashboard_address,

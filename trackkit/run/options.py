@@ -38,7 +38,7 @@ class SessionOptions:
         "number of workers; above the number of GPUs they go round them; 0: in this process, without Dask",
         details="With a cluster that is already there: how many workers to expect.",
         at_least=0,
-        none="one per GPU; without GPUs one per two cores",
+        none="one per GPU; without GPUs one per core, and per 4 GiB of memory",
     )
     schedule: Literal["dynamic", "round-robin"] = option(
         "dynamic",
