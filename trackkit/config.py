@@ -285,7 +285,7 @@ class TrackConfig:
             notes.append(
                 f"written with options that this trackkit does not know: {named}; update trackkit to use them"
             )
-        of_prompt = prompt_note(self.classes)
+        of_prompt = prompt_note(self.text_prompt, self.classes)
         return (*notes, *([of_prompt] if of_prompt else []))
 
     def check_known(self) -> None:

@@ -70,7 +70,7 @@ def test_track_writes_what_it_says(clips: Path, tmp_path: Path, capsys: pytest.C
     ]
     code, _, err = run(*words, capsys=capsys)
     assert code == 2
-    assert "1 of 4 videos are missing" in err
+    assert "1 of 4 videos is missing" in err
     assert "gone.mp4" in err
     assert not (tmp_path / "t.jsonl").exists()
 

@@ -93,7 +93,7 @@ def test_what_may_be_meant_otherwise_is_told(text: str, told: str) -> None:
     assert told in note
 
 
-@pytest.mark.parametrize("text", ["car", "a", "person. red cup.", "1.5 l bottle, car"])
+@pytest.mark.parametrize("text", ["car", "a", "a | b", "x, y\nz", "person. red cup.", "1.5 l bottle, car"])
 def test_what_is_plain_is_not(text: str) -> None:
     assert TrackConfig(text).notes == ()
 

@@ -64,6 +64,7 @@ def test_large_ids_beside_a_track_that_fits_none(tmp_path: Path) -> None:
         ("1,nan,5,5,10,10", "an id is"),
         ("1,True,5,5,10,10", "an id is 'True'"),
         ("1,car,5,5,10,10", "an id is 'car'"),
+        ("1,1_1,5,5,10,10", "an id is '1_1'"),
         ("1.5,1,5,5,10,10", "a frame is 1.5: expected a whole number from 1"),
         ("0,1,5,5,10,10", "a frame is 0"),
         ("-1,1,5,5,10,10", "a frame is -1"),

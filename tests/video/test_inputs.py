@@ -186,7 +186,7 @@ class TestLists:
         names = ["a/._car.mp4", "a/.hidden.mp4", "a/car.mp4"]
         (clips / "list.txt").write_text("\n".join(names))
         assert find_videos("list.txt") == find_videos(names) == names[1:]
-        assert "1 files that macOS" in notes_of("list.txt")
+        assert "1 file that macOS" in notes_of("list.txt")
         assert find_videos("a/.hidden.mp4") == ["a/.hidden.mp4"]
 
     @pytest.mark.parametrize("name", ["part.0", "part.264", "videos", "l.text", "l.csv", "l.tsv", "L.LST"])

@@ -122,7 +122,7 @@ def test_values_that_come_later_are_clipped_and_told(tmp_path: Path) -> None:
     images, warnings = read(tmp_path)
     assert seen(images[0]) == seen(images[35]) == STRETCHED
     assert images[34].min() == 255
-    assert any("clipped: in 1 images, the first is 34.tif" in warning for warning in warnings)
+    assert any("clipped: in 1 image, the first is 34.tif" in warning for warning in warnings)
 
 
 def test_values_that_are_no_numbers(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_images_of_8_bits_are_as_they_are(tmp_path: Path) -> None:
     assert seen(images[3]) == GREY and seen(images[4]) == STRETCHED
     clear = np.dstack([scene(), np.where(grey() > 100, 255, 0).astype(np.uint8)])
     PilImage.fromarray(clear).save(tmp_path / "a.png")
-    assert read(tmp_path)[1] == ("left out: transparency: in 1 images, the first is a.png",)
+    assert read(tmp_path)[1] == ("left out: transparency: in 1 image, the first is a.png",)
 
 
 class TestManyPictures:

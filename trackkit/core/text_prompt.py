@@ -80,9 +80,11 @@ def parse_prompt(text_prompt: str) -> tuple[str, ...]:
     return tuple(classes.values())
 
 
-def prompt_note(classes: Sequence[str]) -> str | None:
+def prompt_note(text_prompt: str, classes: Sequence[str]) -> str | None:
     """What the user should know of how a prompt was read; None where that is plain."""
-    if len(classes) > 1 and any(_ABBREVIATION.fullmatch(name) for name in classes):
+    if len(classes) > 1 and any(
+        _ABBREVIATION.fullmatch(name) and f"{name}." in text_prompt for name in classes
+    ):
         return (
             f"the prompt reads as {len(classes)} classes, {' | '.join(classes)}: "
             "a name with a full stop in it is written in quotes, '\"U.S. flag\". car.'"

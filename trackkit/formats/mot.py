@@ -12,6 +12,7 @@ import pandas as pd
 
 from trackkit.core.errors import ResultsError
 from trackkit.core.whole_numbers import INT64_MAX, whole_numbers
+from trackkit.core.words import plural
 from trackkit.formats.base import Video
 from trackkit.formats.truth import VideoTruth, truth_table
 
@@ -55,7 +56,7 @@ def read_mot(name: str, file: Path) -> VideoTruth:
         table = pd.read_csv(file, header=None, dtype={0: "str", 1: "str"})
         columns = table.shape[1]
         if not 6 <= columns <= 10:
-            msg = f"it has {columns} columns"
+            msg = f"it has {plural(columns, 'column')}"
             raise ValueError(msg)
         numbers = table.iloc[:, 2:].to_numpy(np.float64)
         if not np.isfinite(numbers).all():
@@ -84,8 +85,8 @@ def _named(
 
 
 def _decimal(text: object) -> object:
-    """The number in all its digits; the text itself where it is none."""
+    """The number in all its digits; the text itself where it is none, or is one in Python alone (``1_1``)."""
     try:
-        return Decimal(str(text))
+        return text if "_" in str(text) else Decimal(str(text))
     except InvalidOperation:
         return text

@@ -11,6 +11,7 @@ import numpy as np
 from trackkit.core.arrays import Image
 from trackkit.core.errors import VideoDecodeError, VideoOpenError
 from trackkit.core.frames import VideoInfo
+from trackkit.core.words import plural
 from trackkit.video.levels import Levels, has_none
 from trackkit.video.listing import IMAGE_SUFFIXES, Listing, endings
 from trackkit.video.picture import Picture, Values, read_picture
@@ -58,7 +59,9 @@ class FolderSource:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was left out, and how images were scaled."""
-        counted = (f"{what}: in {n} images, the first is {name}" for what, (n, name) in self._notes.items())
+        counted = (
+            f"{what}: in {plural(n, 'image')}, the first is {name}" for what, (n, name) in self._notes.items()
+        )
         return (*self._told, *counted)
 
     def pictures(self) -> Iterator[tuple[float, Callable[[], Image]]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from trackkit.core.errors import ConfigError, VideoOpenError
 from trackkit.core.tasks import VideoFailure, VideoTask
+from trackkit.core.words import plural
 from trackkit.video.fingerprint import FileState
 from trackkit.video.listing import (
     IMAGE_SUFFIXES,
@@ -143,7 +144,8 @@ def _in_folder(name: str) -> FoundVideos:
         # As many images as videos, or fewer, are thumbnails of them.
         images = ["images"] if len(listing.images) > len(listing.videos) else []
         left_out = listing.left_out("others", *images, "folders")
-        note = f"{name}: {len(listing.videos)} videos, by the endings of their names; left out: {left_out}"
+        found = plural(len(listing.videos), "video")
+        note = f"{name}: {found}, by the endings of the names; left out: {left_out}"
         inside = [os.path.join(name, each) for each in listing.videos]  # noqa: PTH118
         return FoundVideos(inside, (note,) if left_out else ())
     if listing.images:
@@ -185,7 +187,8 @@ def _without_forks(names: list[str]) -> FoundVideos:
     forks = [name for name in names if is_resource_fork(name)]
     if not forks or len(forks) == len(names):
         return FoundVideos(names)
-    note = f"left out: {len(forks)} files that macOS has put beside others ({forks[0]}): they hold no video"
+    files = plural(len(forks), "file")
+    note = f"left out: {files} that macOS has put beside others ({forks[0]}), without a video"
     return FoundVideos([name for name in names if name not in set(forks)], (note,))
 
 
@@ -309,9 +312,10 @@ def make_tasks(
             missing[source] = VideoFailure(task, VideoOpenError.__name__, str(error), attempts=0)
     if missing and not skip_missing:
         odd = ", or not named in UTF-8" if any("UTF-8" in f.message for f in missing.values()) else ""
+        are = "is" if len(missing) == 1 else "are"
         shown = "".join(f"\n  {failure.task.video_path}" for failure in missing.values())
         msg = (
-            f"{len(missing)} of {len(tasks) + len(missing)} videos are missing{odd}:{shown}\n"
+            f"{len(missing)} of {plural(len(tasks) + len(missing), 'video')} {are} missing{odd}:{shown}\n"
             "Correct the list, or go on without them: skip_missing=True, --skip-missing"
         )
         raise VideoOpenError(msg)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from trackkit.core.words import plural
 from trackkit.video.names import natural_sorted
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -83,7 +84,7 @@ class Listing:
 
 def _count(kind: str, names: list[str]) -> str:
     noun = {"others": "file", "folders": "folder", "images": "image", "videos": "video"}[kind]
-    return f"1 {noun} ({names[0]})" if len(names) == 1 else f"{len(names)} {noun}s ({names[0]}, ...)"
+    return f"{plural(len(names), noun)} ({names[0]}{', ...' if len(names) > 1 else ''})"
 
 
 def is_hidden(name: str) -> bool:
