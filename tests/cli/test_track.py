@@ -144,6 +144,10 @@ def test_a_command_that_cannot_work(
         (["--video-list", "x"], "the command comes first: trackkit track --video-list ..."),
         (["track", "--text-prompt", "red"], "no videos: give --video-list"),
         (["track", "--video-list", "x"], "required: --text-prompt"),
+        (
+            ["track", "v.mp4", "--text-prompt", "red", "cup"],
+            "there is no video 'cup': give paths; a prompt of several words is written in quotes",
+        ),
         (["export", "x", "--formt", "coco"], "trackkit export: no option --formt; did you mean --format?"),
         (["eval", "x", "--nonsense"], "no option --nonsense\n"),
         (["eval", "x", "y", "--ground-truth", "z"], "unexpected y"),

@@ -85,6 +85,7 @@ def test_a_list_is_told_how_to_be_a_string() -> None:
     [
         ("U.S. flag. car", "reads as 4 classes, U | S | flag | car: "),
         ("St. Bernard", "reads as 2 classes, St | Bernard"),
+        ("1. person. 2. dog", "reads as 4 classes, 1 | person | 2 | dog"),
         ('"person. car"', "one class each, as it is in quotes: person. car"),
     ],
 )

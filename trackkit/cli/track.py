@@ -7,6 +7,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import cast
 
 from rich.console import Console
@@ -104,6 +105,13 @@ def _videos(options: argparse.Namespace) -> Videos:
         raise ConfigError(msg)
     if options.video_list is not None:
         return cast("str", options.video_list)
+    words = [name for name in options.videos if not (Path(name).suffix or "/" in name or Path(name).exists())]
+    if words:
+        msg = (
+            f"there is no video {words[0]!r}: give paths; a prompt of several words is written in quotes, "
+            "--text-prompt 'red cup'"
+        )
+        raise ConfigError(msg)
     return cast("str", options.videos[0]) if len(options.videos) == 1 else cast("list[str]", options.videos)
 
 

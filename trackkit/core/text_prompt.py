@@ -38,7 +38,8 @@ _WHOLE = (
 _PARTS = re.compile(f"{'|'.join(_WHOLE)}|(?P<separator>[{re.escape(_SEPARATORS)}]+)")
 _QUOTED_STOP = re.compile('["＂“„«「『]([^"＂”»」』]*[.][^"＂”»」』]*)["＂”“»」』]')
 _BULLET = re.compile("[-*–—] ")
-_ABBREVIATION = re.compile("[a-z]|st|mrs?|ms|dr", re.IGNORECASE)
+# What is no name by itself, but before a full stop: an abbreviation, the number of a list.
+_NO_NAME = re.compile(r"[a-z]|st|mrs?|ms|dr|no|\d+", re.IGNORECASE)
 
 
 def parse_prompt(text_prompt: str) -> tuple[str, ...]:
@@ -82,9 +83,7 @@ def parse_prompt(text_prompt: str) -> tuple[str, ...]:
 
 def prompt_note(text_prompt: str, classes: Sequence[str]) -> str | None:
     """What the user should know of how a prompt was read; None where that is plain."""
-    if len(classes) > 1 and any(
-        _ABBREVIATION.fullmatch(name) and f"{name}." in text_prompt for name in classes
-    ):
+    if len(classes) > 1 and any(_NO_NAME.fullmatch(name) and f"{name}." in text_prompt for name in classes):
         return (
             f"the prompt reads as {len(classes)} classes, {' | '.join(classes)}: "
             "a name with a full stop in it is written in quotes, '\"U.S. flag\". car.'"
