@@ -222,9 +222,10 @@ class TestHdr:
         made = Written(path, signal, pix_fmt, curve=curve, primaries=primaries, full=full)
         seen, (note,) = shown(path)
         assert note.startswith(f"HDR frames ({'PQ' if curve == PQ else 'HLG'}, ")
-        # What the rounded codes stand for: the mapping is exact.
+        # What the rounded codes stand for: the mapping is exact. But swscale misses deep RGB by up to 35 of
+        # 65535, as it goes by way of Y'CbCr.
         there = decode(made.signal) @ np.linalg.inv(FROM_BT709[primaries]).T
-        assert seen == pytest.approx(expected(there, curve), abs=3)
+        assert seen == pytest.approx(expected(there, curve), abs=5 if pix_fmt in DEEP_RGB else 3)
         # What was meant: codes of HDR are coarse, most of all for the weakest component of a vivid colour.
         error = np.abs(seen - expected(light, curve))
         assert error.mean() <= 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import re
@@ -209,6 +210,23 @@ class TestWholeFiles:
             step = {1: (1, 1), 2: (1, -1), 3: (-1, -1), 4: (-1, 1)}[turn]
             shown = still[:: step[0], :: step[1]]
             assert np.abs(frame.image.astype(int) - shown).mean() < 3
+
+    @pytest.mark.parametrize(("codec", "kind"), [("libx264", "mp4"), ("mjpeg", "avi")])
+    @pytest.mark.parametrize("turn", [None, (90, False, True)])
+    def test_frames_that_were_read_do_not_wait_for_the_garbage_collector(
+        self, tmp_path: Path, codec: str, kind: str, turn: tuple[int, bool, bool] | None
+    ) -> None:
+        pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        path = make_video(tmp_path / f"a.{kind}", 60, codec=codec, rotation=turn, pix_fmt=pix_fmt)
+        gc.collect()
+        gc.disable()
+        try:
+            with VideoReader(path) as reader:
+                assert sum(1 for _ in reader) == 60
+            held = [each for each in gc.get_objects() if isinstance(each, av.VideoFrame)]
+            assert sum(frame.width > 16 for frame in held) < 10
+        finally:
+            gc.enable()
 
     @pytest.mark.parametrize("flips", [(False, False), (True, False), (False, True)])
     @pytest.mark.parametrize("rotation", [0, 90, 180, 270])

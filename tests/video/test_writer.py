@@ -95,6 +95,17 @@ class TestWriter:
         assert [number_of(frame.image) for frame in frames] == list(range(9))
         assert reader.truncated is None
 
+    @pytest.mark.parametrize("step", [1200, 3600, 3601, 86400])
+    def test_a_picture_an_hour(self, tmp_path: Path, step: int) -> None:
+        times = [i * float(step) for i in range(4)]
+        with VideoWriter(tmp_path / "out.mp4", width=64, height=32, fps=1 / step) as writer:
+            for i, time_s in enumerate(times):
+                writer.write(picture(i, 64, 32), time_s)
+        frames, reader = read_all(tmp_path / "out.mp4")
+        assert set(times) <= {frame.time_s for frame in frames}
+        assert len(frames) == 4 + 3 * ((step - 1) // 3600)
+        assert (reader.truncated, reader.warnings) == (None, ())
+
     @pytest.mark.parametrize("pause", [3600.01, 26.5 * 3600, 10 * 86400.0])
     @pytest.mark.parametrize("fps", [15, 60000 / 1001])
     def test_a_frame_that_stands_for_days_is_repeated_every_hour(

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from av.container import InputContainer
 from av.filter import Graph
+from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
@@ -55,9 +56,8 @@ class _Turn:
     note: str | None  # what was done in place of a turn by another angle
 
     @classmethod
-    def of(cls, frame: av.VideoFrame) -> _Turn:
+    def of(cls, matrix: bytes | None) -> _Turn:
         """From the display matrix, ``x' = a x + c y, y' = b x + d y``: quarter turns and mirrors."""
-        matrix = _display_matrix(frame)
         a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].tolist() if matrix else (1, 0, 0, 0, 1)
         transpose = abs(b) > abs(a)
         mirrored = (c < 0, b < 0) if transpose else (a < 0, d < 0)
@@ -117,7 +117,9 @@ class FileSource:
             msg = f"{path}: no frame can be decoded ({reason})"
             raise VideoOpenError(msg)
         self._first = first
-        self.info = self._claimed_info(*_Turn.of(first).size(first))
+        self._matrices = _Matrices()
+        self._turn, self._rotation = _Turn.of(self._matrices.of(first)), first.rotation
+        self.info = self._claimed_info(*self._turn.size(first))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -128,7 +130,10 @@ class FileSource:
         """For every frame its time and a function that converts it."""
         info = self.info
         for frame, time_s in self._timed():
-            turn = _Turn.of(frame)
+            # To look costs time, and the turn changes at key frames; or so that the rotation tells.
+            if frame.key_frame or frame.rotation != self._rotation:
+                self._turn, self._rotation = _Turn.of(self._matrices.of(frame)), frame.rotation
+            turn = self._turn
             width, height = turn.size(frame)
             if (width, height) != (info.width, info.height):
                 change = f"from {info.width} x {info.height} to {width} x {height}"
@@ -403,21 +408,38 @@ def _open_container(path: str) -> InputContainer:
     return container
 
 
-def _display_matrix(frame: av.VideoFrame) -> bytes | None:
-    """Nine 32-bit integers, which FFmpeg takes from the container, the stream, or the EXIF of a still."""
-    try:
-        matrix = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV knows not all types, and raises for EXIF or a view of MV-HEVC: remove those
+class _Matrices:
+    """Reads the display matrix of frames: nine 32-bit integers.
+
+    FFmpeg takes them from the container, the stream, or the EXIF of a still. PyAV knows not all types of side
+    data, and raises for EXIF or a view of MV-HEVC. And a frame whose side data was looked at stays in memory
+    until the garbage collector comes. So this looks at a copy of one corner, without such types.
+    """
+
+    def __init__(self) -> None:
+        self._kind: tuple[object, ...] | None = None
+        self._graph = Graph()
+
+    def of(self, frame: av.VideoFrame) -> bytes | None:
+        """The matrix; None if the frame has none."""
+        kind = frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range
+        if kind != self._kind:
+            self._kind, self._graph = kind, self._corner(frame)
+        self._graph.push(frame)
+        matrix = self._graph.vpull().side_data.get("DISPLAYMATRIX")
+        return bytes(matrix) if isinstance(matrix, SideData) else None
+
+    @staticmethod
+    def _corner(frame: av.VideoFrame) -> Graph:
         graph = Graph()
         source = graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
         )
         unknown = set(_SIDE_DATA_TYPES) - {known.value for known in SideDataType}
         without = [graph.add("sidedata", f"mode=delete:type={number}") for number in sorted(unknown)]
-        graph.link_nodes(source, *without, graph.add("buffersink")).configure(auto_buffer=False)
-        graph.push(frame)
-        matrix = graph.vpull().side_data.get("DISPLAYMATRIX")
-    return bytes(matrix) if matrix else None
+        corner = graph.add("crop", "w=min(16\\,iw):h=min(16\\,ih):exact=1"), graph.add("copy")
+        graph.link_nodes(source, *corner, *without, graph.add("buffersink")).configure(auto_buffer=False)
+        return graph
 
 
 def _begins_as_mp4(path: str) -> bool:

@@ -29,6 +29,7 @@ _IN_ORDER = {"bf": "0"}
 
 _TICKS = 90_000  # at least so many a second, the usual clock of video
 _LONGEST = 3600  # seconds; the 32 bits in which an MP4 states how long a frame stands end soon after
+_SLOWEST = 10**9  # seconds a frame, 32 bits as well
 _AVCOL_SPC_BT709 = 1
 _THREADS = 4
 
@@ -73,12 +74,15 @@ class VideoWriter:
         self._size = (width, height)
         self._open = False
         rate = Fraction(float(fps)).limit_denominator(1001) if 0 < fps < math.inf else Fraction(0)
+        if not rate and fps > 1 / _SLOWEST:  # a time-lapse of a picture an hour
+            rate = Fraction(1, round(1 / fps))
         if min(self._size) < 1 or not rate:
             msg = f"{path}: cannot write {width} x {height} pixels at {fps} frames/s; expected values above 0"
             raise VideoWriteError(msg)
         # The unit of time is a whole fraction of the frame interval and no coarser than the usual clock.
         time_base = Fraction(1, rate.numerator * math.ceil(_TICKS / rate.numerator))
         self._interval = 1 / (rate * time_base)  # in ticks, exact
+        self._longest = int(_LONGEST / time_base)
         self._next = Fraction(0)
         self._last = -1
         self._latest: av.VideoFrame | None = None
@@ -100,7 +104,9 @@ class VideoWriter:
         self._open = True
         with self._errors():
             options = ENCODERS[self.codec] | ({} if steady else _IN_ORDER)
-            self._stream = self._container.add_stream(self.codec, rate=rate, options=options)
+            self._stream = self._container.add_stream(
+                self.codec, rate=max(rate, Fraction(1, _LONGEST)), options=options
+            )
             context: VideoCodecContext = self._stream.codec_context
             context.width, context.height = width + width % 2, height + height % 2
             context.pix_fmt = "yuv420p"
@@ -131,9 +137,8 @@ class VideoWriter:
             if pts <= self._last:
                 msg = f"frame {self.frames} at {time_s} s is not later than the frame before it, or below 0"
                 raise ValueError(msg)
-            longest = int(_LONGEST / self._stream.codec_context.time_base)
-            while self._latest is not None and pts - self._last > longest:
-                self._encode(self._latest, self._last + longest)
+            while self._latest is not None and pts - self._last > self._longest:
+                self._encode(self._latest, self._last + self._longest)
             self._encode(self._frame(image), pts)
             self._next = ticks + self._interval
             self.frames += 1
@@ -192,7 +197,7 @@ class VideoWriter:
 
     def _encode(self, frame: av.VideoFrame, pts: int) -> None:
         frame.pts, frame.time_base = pts, self._stream.codec_context.time_base
-        frame.duration = round(self._interval)
+        frame.duration = min(round(self._interval), self._longest)
         self._container.mux(self._stream.encode(frame))
         self._last, self._latest = pts, frame
 
