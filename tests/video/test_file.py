@@ -23,7 +23,7 @@ from PIL import Image as PilImage
 from PIL import ImageOps
 
 from trackkit.core.arrays import Image
-from trackkit.core.errors import VideoOpenError
+from trackkit.core.errors import VideoDecodeError, VideoOpenError
 from trackkit.video.reader import VideoReader, probe
 
 
@@ -631,3 +631,18 @@ class TestDamage:
         with VideoReader(make_video(tmp_path / "clip.mp4")) as reader:
             next(iter(reader))
         assert (reader.truncated, reader.info.num_frames) == (None, 40)
+
+
+def test_pixels_of_which_no_rgb_can_be_made(tmp_path: Path) -> None:
+    path = tmp_path / "rgb4.nut"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "rgb4"
+        frame = av.VideoFrame(16, 16, "rgb4")
+        frame.pts = 0
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    with (
+        VideoReader(path) as reader,
+        pytest.raises(VideoDecodeError, match=r"RGB of its pixels, rgb4 .*H\.264"),
+    ):
+        list(reader)

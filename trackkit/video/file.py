@@ -26,7 +26,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from trackkit.core.arrays import Image
-from trackkit.core.errors import VideoOpenError
+from trackkit.core.errors import VideoDecodeError, VideoOpenError
 from trackkit.core.frames import VideoInfo
 from trackkit.video.color import coding_of
 from trackkit.video.source import DEFAULT_FPS, MAX_SIDE
@@ -266,7 +266,14 @@ class FileSource:
         for note in (*coding.notes, turn.note):
             if note is not None:
                 self._note(note, at=time_s)
-        return turn(coding.image(frame, self._to_rgb))
+        try:
+            return turn(coding.image(frame, self._to_rgb))
+        except (av.FFmpegError, OSError) as error:
+            msg = (
+                f"{self._path}: FFmpeg cannot make RGB of its pixels, {frame.format.name} ({error.strerror}); "
+                "convert it to H.264 first"
+            )
+            raise VideoDecodeError(msg) from error
 
     def _note(self, what: str, times: int = 1, *, at: float | None = None) -> None:
         n, first = self._notes.get(what, (0, self._end if at is None else at))
@@ -423,9 +430,12 @@ class _Matrices:
     def of(self, frame: av.VideoFrame) -> bytes | None:
         """The matrix; None if the frame has none."""
         kind = frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range
-        if kind != self._kind:
-            self._kind, self._graph = kind, self._corner(frame)
-        self._graph.push(frame)
+        try:
+            if kind != self._kind:
+                self._kind, self._graph = kind, self._corner(frame)
+            self._graph.push(frame)
+        except av.FFmpegError:  # pixels of which it can make nothing, which is said when they are converted
+            return None
         matrix = self._graph.vpull().side_data.get("DISPLAYMATRIX")
         return bytes(matrix) if isinstance(matrix, SideData) else None
 

@@ -135,7 +135,7 @@ class FolderSource:
             if levels is None:  # rare among others
                 levels = Levels.of(self._of_kind(kind, self._pages))
             self._levels[kind] = levels
-            if levels is not None and (kind[0], levels) != ("uint16", Levels(0, 65535)):
+            if levels is not None:
                 self._told.append(
                     f"images of {kind[0]} values are scaled, all alike: {levels.black:g} is black, "
                     f"{levels.white:g} is white"

@@ -130,8 +130,9 @@ class VideoReader:
     Raises:
         ConfigError: ``fps`` or ``read_ahead`` cannot work.
         VideoOpenError: Missing, empty, no video, audio only, without a decodable frame, or absurdly large.
-        VideoDecodeError: While iterating: an image of a folder is broken or differs in size, or the reader
-            was read before. Damage in a file does not raise, see :attr:`truncated`.
+        VideoDecodeError: While iterating: an image of a folder is broken or differs in size, FFmpeg cannot
+            make RGB of the pixels, or the reader was read before. Damage in a file does not raise, see
+            :attr:`truncated`.
     """
 
     def __init__(self, path: str | Path, *, fps: float | None = None, read_ahead: int = 8) -> None:
