@@ -224,3 +224,21 @@ def test_workers_start_no_workers(clips: list[Path]) -> None:
         with pytest.raises(tk.ClusterError, match=r"may start no others .*num_workers=0"):
             client.submit(track, 1).result()
         assert client.submit(track, 0).result() == 1
+
+
+def test_a_worker_that_is_not_heard_is_told(
+    clips: list[Path], said: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trackkit.run.lookout.SILENT_S", 2.0)
+    with (
+        LocalCluster(**QUIET | {"n_workers": 1}) as cluster,
+        tk.Session(CONFIG, device="cpu", cluster=cluster) as session,
+    ):
+        assert session.client is not None
+        (pid,) = session.client.run(os.getpid).values()
+        outcomes = session.iter_results(clips)
+        next(outcomes)
+        os.kill(pid, signal.SIGSTOP)
+        with later(partial(os.kill, pid, signal.SIGCONT), lambda: "has not been heard for" in said()):
+            assert len(list(outcomes)) == len(clips) - 1
+        assert "worker 0 is heard again" in said()
