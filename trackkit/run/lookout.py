@@ -185,8 +185,8 @@ class Lookout:
                 self._silent.add(address)
                 why = "its process is stopped or hangs, or its machine cannot be reached"
                 log.warning(
-                    "worker %s (%s) has not been heard for %.0f s: %s. If it stays so, Dask gives it up in some "
-                    "minutes, and what it had begins anew",
+                    "worker %s (%s) has not been heard for %.0f s: %s. If it stays so, Dask gives it up in "
+                    "some minutes, and what it had begins anew",
                     *(_name(worker), address, now - heard[1], why),
                 )
         for gone in self._heard.keys() - self._all.keys():
