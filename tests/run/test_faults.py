@@ -10,6 +10,7 @@ from pathlib import Path
 import dask
 import pandas as pd
 import pytest
+from distributed import LocalCluster
 from faults import CONFIG, wait_for_models_on_a_gpu, write_faulty_video
 
 import trackkit as tk
@@ -46,6 +47,23 @@ def test_out_of_gpu_memory_is_tried_once_more_in_less_of_it(tmp_path: Path) -> N
     assert (failure.error_type, failure.attempts) == ("OutOfMemoryError", 2)
     assert "--max-objects" in failure.message
     assert "faults.py" in failure.traceback
+
+
+@pytest.mark.parametrize("fault", ["slow", "cuda error"])
+def test_workers_within_this_process_do_not_end_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr("trackkit.run.schedule.WATCHDOG_GRACE_S", 0.0)
+    monkeypatch.setattr("trackkit.run.watchdog.DELIVERY_S", 0.01)
+    videos = [
+        write_faulty_video(tmp_path / "bad.mp4", fault, num_frames=12),
+        write_faulty_video(tmp_path / "good.mp4"),
+    ]
+    with (
+        LocalCluster(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        tk.Session(CONFIG, device="cpu", cluster=cluster, timeout_per_video_s=0.1) as session,
+    ):
+        assert session.track(videos).videos["status"].tolist() == ["failed", "ok"]
 
 
 def test_a_video_that_hangs_costs_its_worker_and_is_not_tried_again(

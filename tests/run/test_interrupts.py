@@ -99,6 +99,32 @@ def test_one_signal_ends_a_run_in_order(
     assert all(probe(p).num_frames == 8 for p in finals)
 
 
+def test_ctrl_c_while_the_workers_start(clips: Path, tmp_path: Path) -> None:
+    words = ["track", "--video-list", str(clips / "000.mp4"), *OPTIONS[:-1], "2"]
+    log = tmp_path / "log"
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            [sys.executable, "-m", "trackkit", *words],
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        ) as process,
+    ):
+        started: list[psutil.Process] = []
+        while len(started) < 2:
+            assert process.poll() is None
+            children = psutil.Process(process.pid).children()
+            started = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+            time.sleep(0.05)
+        time.sleep(0.5)  # they import
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 130
+    assert [line.split(":")[0] for line in log.read_text().splitlines()] == ["note", "note", "trackkit"]
+    assert psutil.wait_procs(started, timeout=20)[1] == []
+
+
 class Interrupting(ColorDetector):
     """A signal comes at the fifth frame."""
 

@@ -89,7 +89,7 @@ def test_what_takes_long_is_told_again_and_again(said: Callable[[], str]) -> Non
 def test_a_cluster_that_adapts_grows_with_the_videos(
     tmp_path: Path, schedule: str, said: Callable[[], str]
 ) -> None:
-    videos = [write_faulty_video(tmp_path / f"{k}.mp4", "slow", num_frames=4) for k in range(8)]
+    videos = [write_faulty_video(tmp_path / f"{k}.mp4", "slow", num_frames=4) for k in range(6)]
     config = FAULTY.replace(batch_size=1)
     with dask.config.set({"distributed.worker.preload": ["faults"]}), LocalCluster(**QUIET) as cluster:
         cluster.adapt(minimum=0, maximum=2, interval="100ms", target_duration="500ms")
@@ -105,12 +105,12 @@ def test_a_worker_that_is_paused_is_told_and_waited_for(clips: list[Path], said:
     with (
         dask.config.set(tight),
         LocalCluster(**QUIET | {"n_workers": 1}, memory_limit="4GiB") as cluster,
-        tk.Session(CONFIG, device="cpu", cluster=cluster, worker_timeout_s=3) as session,
+        tk.Session(CONFIG, device="cpu", cluster=cluster, worker_timeout_s=2) as session,
     ):
         assert session.client is not None
         while '"paused"' not in json.dumps(session.client.scheduler_info(n_workers=-1)["workers"]):
             time.sleep(0.05)
-        with pytest.raises(tk.ClusterError, match=r"have been paused for 3 s, short of memory.*memory_limit"):
+        with pytest.raises(tk.ClusterError, match=r"have been paused for 2 s, short of memory.*memory_limit"):
             session.track(clips[0])
         assert "worker 0 is paused: it holds" in said()
         assert "of the 4.00 GiB that it may" in said()
@@ -209,7 +209,7 @@ def test_what_is_no_scheduler_is_told_and_given_up(kind: str, said: Callable[[],
         threading.Thread(target=http.serve_forever, daemon=True).start()
         port = {"nobody": 9, "silent": silent.getsockname()[1], "http": http.server_port}[kind]
         with pytest.raises(tk.ClusterError, match="no Dask scheduler answers at"):
-            tk.Session(CONFIG, scheduler=f"tcp://127.0.0.1:{port}", worker_timeout_s=1)
+            tk.Session(CONFIG, scheduler=f"tcp://127.0.0.1:{port}", worker_timeout_s=0.5)
         http.shutdown()
     assert f"waiting for the Dask scheduler at 'tcp://127.0.0.1:{port}' to answer" in said()
 
@@ -224,3 +224,21 @@ def test_workers_start_no_workers(clips: list[Path]) -> None:
         with pytest.raises(tk.ClusterError, match=r"may start no others .*num_workers=0"):
             client.submit(track, 1).result()
         assert client.submit(track, 0).result() == 1
+
+
+def test_a_worker_that_is_not_heard_is_told(
+    clips: list[Path], said: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trackkit.run.lookout.SILENT_S", 1.5)
+    with (
+        LocalCluster(**QUIET | {"n_workers": 1}) as cluster,
+        tk.Session(CONFIG, device="cpu", cluster=cluster) as session,
+    ):
+        assert session.client is not None
+        (pid,) = session.client.run(os.getpid).values()
+        outcomes = session.iter_results(clips)
+        next(outcomes)
+        os.kill(pid, signal.SIGSTOP)
+        with later(partial(os.kill, pid, signal.SIGCONT), lambda: "has not been heard for" in said()):
+            assert len(list(outcomes)) == len(clips) - 1
+        assert "worker 0 is heard again" in said()

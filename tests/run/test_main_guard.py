@@ -13,7 +13,7 @@ from trackkit.synthetic.dataset import write_video
 from trackkit.synthetic.scenes import make_scene
 
 TRACK = 'tk.track("a.mp4", "red", preset="color", session={{"num_workers": {}, "device": "cpu"}}, {})'
-TRACK_TWO = TRACK.format(2, 'output_jsonl="t.jsonl"')
+TRACK_HERE = TRACK.format(1, 'output_jsonl="t.jsonl"')
 
 
 def run(folder: Path, script: str, file: str = "script.py") -> subprocess.CompletedProcess[str]:
@@ -34,8 +34,8 @@ def run(folder: Path, script: str, file: str = "script.py") -> subprocess.Comple
 @pytest.mark.parametrize(
     "script",
     [
-        f"import trackkit as tk\nprint({TRACK_TWO})",
-        "import sys\nif __name__ != '__main__':\n    sys.exit(3)\nimport trackkit as tk\n" + TRACK_TWO,
+        f"import trackkit as tk\nprint({TRACK_HERE})",
+        "import sys\nif __name__ != '__main__':\n    sys.exit(3)\nimport trackkit as tk\n" + TRACK_HERE,
     ],
     ids=["no guard", "a main script that ends when it is imported"],
 )
@@ -49,7 +49,7 @@ def test_a_script_without_a_guard_ends_with_one_error_that_shows_it(tmp_path: Pa
 
 
 def test_a_script_that_is_piped_is_told_to_be_a_file(tmp_path: Path) -> None:
-    done = run(tmp_path, f"import trackkit as tk\n{TRACK_TWO}", "-")
+    done = run(tmp_path, f"import trackkit as tk\n{TRACK_HERE}", "-")
     assert done.returncode == 1
     assert "put it into a file, or take num_workers=0" in done.stderr
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -285,6 +286,35 @@ def test_a_cluster_behind_tls(clips: list[Path], tmp_path: Path) -> None:
         tls_security(files["tls_ca_file"], files["tls_client_cert"], None)
     with pytest.raises(tk.ConfigError, match=r"--tls-cert .*gone.pem is no file"):
         tls_security(files["tls_ca_file"], tmp_path / "gone.pem", files["tls_client_key"])
+
+
+def test_a_session_that_is_closed_says_so(clips: list[Path]) -> None:
+    session = tk.Session(CONFIG, device="cpu", num_workers=0)
+    session.close()
+    for use in (session.track, session.preview):
+        with pytest.raises(tk.ClusterError, match="the session is closed"):
+            use(clips)
+    session.close()
+
+
+def test_a_cluster_without_dashboard_or_workers() -> None:
+    errors: list[logging.LogRecord] = []
+    log, handler = logging.getLogger("distributed.core"), logging.Handler(logging.ERROR)
+    handler.emit = errors.append  # type: ignore[method-assign]
+    log.addHandler(handler)
+    with (
+        LocalCluster(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster,
+        tk.Session(CONFIG, device="cpu", cluster=cluster) as session,
+    ):
+        assert session.dashboard is not None
+        assert "was started without a dashboard" in str(session.dashboard.note)
+        cluster.scale(0)
+        assert session.client is not None
+        while session.client.nthreads():
+            time.sleep(0.05)
+        assert session.preview(["missing.mp4"]).workers == 1
+    log.removeHandler(handler)
+    assert errors == []
 
 
 def test_a_client_that_does_not_connect_is_closed_at_once() -> None:

@@ -39,7 +39,7 @@ class DashboardPage(SchedulerPlugin):
         """Add the page, and a tab in the bar above every page.
 
         Raises:
-            ClusterError: The scheduler has no dashboard.
+            ClusterError: The scheduler has a dashboard, and bokeh cannot be used.
         """
         try:
             from distributed.dashboard.core import BokehApplication
@@ -49,14 +49,10 @@ class DashboardPage(SchedulerPlugin):
             raise ClusterError(msg) from None
         from tornado.ioloop import IOLoop
 
-        there = [app for app in scheduler.http_application.applications if hasattr(app, "prefix")]
-        if not there:
-            msg = "the scheduler was started without a dashboard"
-            raise ClusterError(msg)
         variables = template_variables(scheduler)
         variables["pages"].append(PAGE)  # one list for all pages: each of them gets the tab
         pages = {f"/{PAGE}": self._page}
-        app = BokehApplication(pages, scheduler, prefix=there[0].prefix, template_variables=variables)
+        app = BokehApplication(pages, scheduler, prefix=_prefixes(scheduler)[0], template_variables=variables)
         scheduler.http_application.add_application(app)
         app.initialize(IOLoop.current())
         app.start()
@@ -115,6 +111,12 @@ class DashboardPage(SchedulerPlugin):
         doc.template_variables.update(extra)
 
 
+def _prefixes(dask_scheduler: Scheduler) -> list[str]:
+    """What the addresses of the dashboard's pages begin with, by page; none without a dashboard."""
+    apps = dask_scheduler.http_application.applications
+    return [app.prefix for app in apps if hasattr(app, "prefix")]
+
+
 def add_page(client: Client) -> str | None:
     """Put the page on the dashboard of the client's scheduler, if it is not there yet.
 
@@ -122,6 +124,9 @@ def add_page(client: Client) -> str | None:
         Why there is none, or None: nothing depends on the page, and a run goes on without it.
     """
     try:
+        # A plugin that cannot start is an error with a traceback in what the scheduler logs.
+        if not client.run_on_scheduler(_prefixes):
+            return "no trackkit page on the dashboard: the scheduler was started without a dashboard"
         client.register_plugin(DashboardPage())
     except (ClusterError, ImportError, AttributeError) as error:  # not, or another, trackkit over there
         return f"no trackkit page on the dashboard: {error}"

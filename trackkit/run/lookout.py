@@ -24,6 +24,9 @@ from trackkit.monitor import events
 FIRST_WORD_S = 10.0  # what takes no longer needs no word
 NEXT_WORD_S = 30.0
 LOOK_INTERVAL_S = 2.0
+SILENT_S = (
+    10.0  # a worker says that it is there a few times a second; where there are hundreds, every few seconds
+)
 
 MORE_MEMORY = (
     "Give workers more memory (memory_limit=..., --memory-limit; 0 is no limit), or use smaller models"
@@ -95,6 +98,10 @@ class Lookout:
     def begin(self) -> None:
         """Take the workers as they are: what was before is no news."""
         self._all: dict[str, WorkerInfo] = {}
+        self._heard: dict[
+            str, tuple[float, float]
+        ] = {}  # when a worker was heard: its scheduler's time, and ours
+        self._silent: set[str] = set()
         self._fewer = False  # the last that was said of the number of workers
         self._idle_since: float | None = None
         self._next_word_s = FIRST_WORD_S
@@ -121,6 +128,7 @@ class Lookout:
         now = self._all
         for address, worker in now.items():
             _say_if_paused(before.get(address), worker)
+        self._say_if_silent()
         gone = [address for address in before if address not in now]
         losses = [loss for each in gone for loss in self._say_gone(each, before[each], running)]
         came = [_name(worker) for address, worker in now.items() if address not in before]
@@ -151,8 +159,9 @@ class Lookout:
     def _ask(self) -> dict[str, WorkerInfo]:
         self._next_look = monotonic() + LOOK_INTERVAL_S
         try:
-            # Not scheduler_info(): what the client keeps for it is now and then without any worker.
-            identity = self._client.sync(self._client.scheduler.identity, n_workers=-1)
+            with waiting_for("the scheduler to answer"):
+                # Not scheduler_info(): what the client keeps for it is now and then without any worker.
+                identity = self._client.sync(self._client.scheduler.identity, n_workers=-1)
         except OSError:  # whether the scheduler is lost, the client's status says
             return self._all
         workers: dict[str, WorkerInfo] = identity["workers"]
@@ -161,6 +170,28 @@ class Lookout:
     def _see(self, now: dict[str, WorkerInfo]) -> None:
         self._all = now
         self.workers = {address: worker for address, worker in now.items() if worker["status"] == "running"}
+
+    def _say_if_silent(self) -> None:
+        """A process that is stopped or hangs, or a machine that is cut off, stays in the scheduler's list."""
+        now = monotonic()
+        for address, worker in self._all.items():
+            heard = self._heard.get(address)
+            if heard is None or heard[0] != worker["last_seen"]:
+                self._heard[address] = (worker["last_seen"], now)
+                if address in self._silent:
+                    self._silent.remove(address)
+                    log.warning("worker %s is heard again", _name(worker))
+            elif now - heard[1] >= SILENT_S and address not in self._silent:
+                self._silent.add(address)
+                why = "its process is stopped or hangs, or its machine cannot be reached"
+                log.warning(
+                    "worker %s (%s) has not been heard for %.0f s: %s. If it stays so, Dask gives it up in "
+                    "some minutes, and what it had begins anew",
+                    *(_name(worker), address, now - heard[1], why),
+                )
+        for gone in self._heard.keys() - self._all.keys():
+            del self._heard[gone]
+            self._silent.discard(gone)
 
     def _say_gone(self, address: str, worker: WorkerInfo, running: Mapping[str, VideoTask]) -> list[Loss]:
         losses, in_order = _last_losses(self._events(address), _name(worker), running)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
+from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
@@ -30,6 +32,12 @@ class PatientNanny(Nanny):
     closes the cluster.
     """
 
+    async def instantiate(self) -> Status:
+        """Start the worker process, deaf to Ctrl-C until ``IgnoreInterrupts`` is there: it inherits that."""
+        resource_tracker.ensure_running()  # else it is started with the process, and makes it hear again
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # of this thread, the cluster's event loop
+        return await super().instantiate()
+
     async def kill(self, timeout: float = 5, reason: str = "nanny-kill") -> None:
         """End the worker process: at once, or, where it is to begin anew, in order if it can."""
         worker = self.process
@@ -45,12 +53,38 @@ class PatientNanny(Nanny):
 
 
 class KeepsWorkers(SpecCluster):
-    """A cluster whose nannies bring workers back, however often they die.
+    """A cluster whose nannies bring workers back, however often they die, and which Ctrl-C ends as it begins.
 
     Dask would give up one that happens to be starting again when the time is over that began with an earlier
     death. It looks that time up in the settings of the whole process, where the user's own clusters do, too:
     so it is set for the moment in which it is looked up.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        try:
+            super().__init__(*args, **options)
+        except KeyboardInterrupt:  # Dask itself closes what it has begun after an error alone
+            self.sync(self._end_workers)
+            self.close()
+            raise
+
+    async def _end_workers(self) -> None:
+        """Those that still begin, for which a cluster that closes would wait."""
+        # That they could not begin is no news, and nobody waits any more for the tasks that say so.
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        await asyncio.gather(*(nanny.close() for nanny in self._created), return_exceptions=True)
+
+    def close(self, timeout: float | None = None) -> Any:
+        """Close; what Dask logs of connections to the workers that end with it is no news."""
+        logs = [logging.getLogger(name) for name in ("distributed.batched", "distributed.scheduler")]
+        levels = [log.level for log in logs]
+        for log in logs:
+            log.setLevel(logging.CRITICAL)
+        try:
+            return super().close(timeout)
+        finally:
+            for log, level in zip(logs, levels, strict=True):
+                log.setLevel(level)
 
     def _update_worker_status(self, op: str, msg: Any) -> None:
         with dask.config.set({"distributed.deploy.lost-worker-timeout": "52w"}):

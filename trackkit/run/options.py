@@ -57,8 +57,8 @@ class SessionOptions:
         "seconds a video may take; one that takes longer fails",
         details=(
             "One that hangs for 30 s more costs its worker process, and is not tried again. With 0 workers "
-            "there is no process to give up: the time is looked at between frames, and code that hangs goes "
-            "on hanging."
+            "(or those of LocalCluster(processes=False)) there is no process to give up: the time is looked "
+            "at between frames, and code that hangs goes on hanging."
         ),
         above=0,
         none="no limit",

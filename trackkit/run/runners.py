@@ -176,9 +176,10 @@ class ClusterRunner:
 
     def _load(self) -> None:
         try:
-            check_software(self.client)
-            self._stack.callback(self._unload)
-            self._register()
+            with waiting_for("the workers to answer"):
+                check_software(self.client)
+                self._stack.callback(self._unload)
+                self._register()
             with self._held_workers():
                 self._gpus = self._roll_call()
         except OSError as error:  # the models' own errors come as CheckpointError or ConfigError
@@ -238,7 +239,8 @@ class ClusterRunner:
     def run(self, batch: Batch) -> Iterator[Outcome]:
         """Yield the outcome of every task, in the order in which they are done."""
         if self.client.status == "running":
-            with suppress(OSError):  # the cluster is lost, which the run finds out, too
+            # OSError: the cluster is lost, which the run finds out, too.
+            with suppress(OSError), waiting_for("the workers to answer"):
                 self._register()  # a client that was cut off for long has lost its models
         with self._listening(batch):
             self._lookout.begin()

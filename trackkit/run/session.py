@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from distributed import Client
 
 from trackkit.config import TrackConfig
-from trackkit.core.errors import ConfigError
+from trackkit.core.errors import ClusterError, ConfigError
 from trackkit.core.options import (
     also_takes,
     documented,
@@ -66,7 +66,7 @@ class Session:
     def __init__(self, config: TrackConfig, **options: Any) -> None:
         self.config, self.options = config, SessionOptions(**options)
         config.check_known()
-        self._stack = ExitStack()
+        self._stack, self._closed = ExitStack(), False
         try:
             self._runner = self._start()
         except BaseException:
@@ -104,8 +104,14 @@ class Session:
 
     def close(self) -> None:
         """Unload the models and end the workers that were started here."""
+        self._closed = True
         with waiting_for("the workers to end"):
             self._stack.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = "the session is closed, and its models are gone: begin another one"
+            raise ClusterError(msg)
 
     @property
     def client(self) -> Client | None:
@@ -127,8 +133,9 @@ class Session:
         Raises:
             ResultsError: An outcome could not be written.
             StorageError: An annotated video could not be written, nor could others.
-            ClusterError: The cluster was lost.
+            ClusterError: The cluster was lost, or the session is closed.
         """
+        self._check_open()
         waiting = ExitStack()
 
         def hear(now: Progress) -> None:
@@ -198,11 +205,12 @@ class Session:
             videos: As for :meth:`track`; what cannot be read is in ``failures``.
             frames: Evenly spread frames of each video in which the detector looks.
         """
+        self._check_open()
         from trackkit.tracking.preview import Preview, preview_video  # supervision takes a second to import
 
         tasks, missing = make_tasks(videos, skip_missing=True)
         looks = self._runner.run(Batch(tasks, partial(preview_video, frames=frames)))
-        workers = 1 if self.client is None else len(self.client.nthreads())
+        workers = 1 if self.client is None else max(1, len(self.client.nthreads()))  # all may have left
         return Preview(chain(missing, looks), self.config, workers)
 
     def _show(self, job: Job, how: RunOptions) -> Iterator[Outcome]:

@@ -124,6 +124,7 @@ def run_task(task: VideoTask, order: WorkOrder) -> Outcome:
     A model that does not load is the run's problem, not the video's, and raises CheckpointError or
     ConfigError. Two things end the process, with a ``VideoFailure`` on ``LAST_WORDS_TOPIC``: a video that is
     not back ``order.grace_s`` after its time is over, and an error after which the GPU can do nothing more.
+    A process that is not the worker's alone, as of ``LocalCluster(processes=False)``, goes on.
     """
     worker = get_worker()
     key = worker.get_current_task()
@@ -157,7 +158,8 @@ def run_task(task: VideoTask, order: WorkOrder) -> Outcome:
         say(dataclasses.replace(failure, worker=name, gpu=gpu, seconds=seconds))
 
     guard: AbstractContextManager[None] = nullcontext()
-    if order.timeout_s is not None:
+    may_end = worker.thread_id == threading.main_thread().ident  # else the process is somebody else's, too
+    if order.timeout_s is not None and may_end:
         guard = watchdog(order.timeout_s + order.grace_s, give_up)
     with guard:
         outcome = attempt(
@@ -170,7 +172,7 @@ def run_task(task: VideoTask, order: WorkOrder) -> Outcome:
             worker=name,
             gpu=gpu,
         )
-    if isinstance(outcome, VideoFailure) and _CUDA_ERROR in outcome.message:
+    if isinstance(outcome, VideoFailure) and _CUDA_ERROR in outcome.message and may_end:
         say(outcome)
         end_process()
     return outcome
