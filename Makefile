@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 EXTRAS := gpu,notebook,slurm,dev
 
-.PHONY: help setup demo test check lint types notebooks slurm readme bench clean
+.PHONY: help setup demo test check lint types notebooks chaos slurm readme bench clean
 
 help:            ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -22,9 +22,9 @@ demo: $(READY)   ## track three videos on a two-worker cluster; look at demo_out
 	$(BIN)/trackkit demo --output-dir demo_output
 
 test: $(READY)   ## the test suite
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal -m 'not slurm'
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal -m 'not slurm and not chaos'
 
-check: lint types test notebooks  ## what CI runs, but for the demo and SLURM
+check: lint types test notebooks  ## what CI runs, but for the demo, chaos and SLURM
 
 lint: $(READY)   ## ruff: rules and format
 	$(BIN)/ruff check .
@@ -35,6 +35,9 @@ types: $(READY)  ## mypy, strict
 
 notebooks: $(READY)  ## run every notebook from top to bottom
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=600 --timeout=900 notebooks
+
+chaos: $(READY)  ## runs whose client and workers are killed, whose disk is full, whose videos hang
+	$(BIN)/python -m pytest -m chaos tests/chaos
 
 slurm: $(READY)  ## run what docs/clusters.md shows on a SLURM that is installed and started on this host
 	tests/cluster/install_slurm.sh

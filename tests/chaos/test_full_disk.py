@@ -17,7 +17,7 @@ from trackkit.video.reader import probe
 
 CONFIG = tk.TrackConfig.from_preset("color", "red. blue.")
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.chaos
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from trackkit.synthetic.scenes import make_scene
 
 OPTIONS = ["--preset", "color", "--text-prompt", "red. blue.", "--device", "cpu", "--num-workers", "1"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
 
 def lines_of(path: Path) -> set[bytes]:

@@ -18,7 +18,7 @@ from trackkit.video.writer import VideoWriter
 FPS, OBJECTS = 10, 8
 CONFIG = tk.TrackConfig.from_preset("color", "red")
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(7200)]
 
 
 def memory_mib(pid: int) -> float:

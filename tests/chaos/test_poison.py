@@ -22,7 +22,7 @@ from trackkit.results.jsonl import iter_failures, iter_jsonl
 
 HANGS_S = 20  # far more than a good video takes on a busy machine
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(7200)]
 
 
 @pytest.fixture

@@ -270,8 +270,8 @@ class FileSource:
             return turn(coding.image(frame, self._to_rgb))
         except (av.FFmpegError, OSError) as error:
             msg = (
-                f"{self._path}: FFmpeg cannot make RGB of its pixels, {frame.format.name} ({error.strerror}); "
-                "convert it to H.264 first"
+                f"{self._path}: FFmpeg cannot make RGB of its pixels, {frame.format.name} ({error.strerror})"
+                "; convert it to H.264 first"
             )
             raise VideoDecodeError(msg) from error
 
