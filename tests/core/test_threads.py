@@ -24,7 +24,10 @@ def given(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> No
 
 
 def test_threads_spin_briefly_before_torch_is_imported() -> None:
-    code = "import os, sys; import trackkit; assert 'torch' not in sys.modules; print(os.environ['GOMP_SPINCOUNT'])"
+    code = (
+        "import os, sys; import trackkit; assert 'torch' not in sys.modules;"
+        "print(os.environ['GOMP_SPINCOUNT'])"
+    )
     environ = {key: value for key, value in os.environ.items() if key not in SPINS}
     said = subprocess.run(
         [sys.executable, "-c", code], env=environ, capture_output=True, check=True, text=True
