@@ -52,6 +52,7 @@ bench: $(READY)  ## speed and memory, as ratios; tables go to benchmarks/RESULTS
 	$(BIN)/python benchmarks/sam2_engine.py --quick --write
 	$(BIN)/python benchmarks/mini_models.py --write
 	$(BIN)/python benchmarks/trust.py --write
+	$(BIN)/python benchmarks/threads.py --write
 
 clean:           ## remove what make made
 	rm -rf $(VENV) demo_output build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -94,11 +94,5 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
     with Job(videos, demo_config(), output_jsonl=files.jsonl, output_video_dir=files.annotated) as job:
         code = run_job(job, SessionOptions(device="cpu", num_workers=options.num_workers), console)
     contact_sheet(read_jsonl(files.jsonl)).save(files.contact_sheet)
-    console.print("\nLook at them:")
-    for path, what in (
-        (files.contact_sheet, "frames of every video"),
-        (files.annotated, "annotated videos"),
-        (files.jsonl, "the results, one line per video"),
-    ):
-        console.print(f"  {path}  {what}", markup=False, highlight=False)
+    console.print(f"frames of each    {files.contact_sheet}", markup=False, highlight=False)
     return code
