@@ -21,6 +21,7 @@ import pytest
 from distributed import Client, LocalCluster
 from faults import CONFIG as FAULTY
 from faults import write_faulty_video
+from killed_workers import KillOnce
 
 import trackkit as tk
 from trackkit.monitor.displays import NoteHandler
@@ -184,15 +185,7 @@ def test_a_worker_of_ours_comes_back_whatever_dask_was_told(
         tk.Session(CONFIG, device="cpu", num_workers=1) as session,
     ):
         assert dask.config.get("distributed.deploy.lost-worker-timeout") == "1ms"
-        assert session.client is not None
-        (pid,) = session.client.run(os.getpid).values()
-        killed = threading.Event()
-
-        def kill(progress: tk.Progress) -> None:
-            if progress.video_path == str(long) and not killed.is_set():
-                killed.set()
-                os.kill(pid, signal.SIGKILL)
-
+        kill = KillOnce(session.client, long)
         results = session.track([long, *clips[:2]], on_progress=kill)
     assert (results.videos["status"] == "ok").all()
     assert "worker 0 (tcp://" in said()

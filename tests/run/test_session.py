@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from distributed import Client, LocalCluster, Security
+from killed_workers import KillOnce
 
 import trackkit as tk
 from trackkit.core.masks import decode_rle
@@ -178,17 +177,9 @@ def test_a_cluster_that_is_lost(clips: list[Path]) -> None:
 def test_a_killed_worker_costs_an_attempt_of_its_video(clips: list[Path], tmp_path: Path) -> None:
     long = write_video(make_scene(5, num_frames=400), tmp_path / "long.mp4")
     with tk.Session(CONFIG, device="cpu", num_workers=2) as session:
-        assert session.client is not None
-        pids = {str(name): pid for name, pid in session.client.run(_name_and_pid).values()}
-        killed = threading.Event()
-
-        def kill(progress: tk.Progress) -> None:
-            if progress.video_path == str(long) and not killed.is_set():
-                killed.set()
-                os.kill(pids[progress.worker], signal.SIGKILL)
-
+        kill = KillOnce(session.client, long)
         results = session.track([*clips, long], on_progress=kill)
-        assert killed.is_set()
+        assert kill.done.is_set()
         videos = results.videos.set_index("video_path")
         assert len(videos) == len(clips) + 1
         assert (videos["status"] == "ok").all()
@@ -207,23 +198,11 @@ def test_the_only_worker_is_killed_and_the_others_still_run(clips: list[Path], t
         start_cluster(options=SessionOptions(num_workers=1)) as cluster,
         tk.Session(CONFIG, scheduler=cluster.scheduler_address) as session,
     ):
-        assert session.client is not None
-        (pid,) = session.client.run(os.getpid).values()
-        killed = threading.Event()
-
-        def kill(progress: tk.Progress) -> None:
-            if progress.video_path == str(long) and not killed.is_set():
-                killed.set()
-                os.kill(pid, signal.SIGKILL)
-
+        kill = KillOnce(session.client, long)
         results = session.track([*clips[:2], long], on_progress=kill)
-    assert killed.is_set()
+    assert kill.done.is_set()
     assert (results.videos["status"] == "ok").all()
     assert len(results) == 3
-
-
-def _name_and_pid(dask_worker: object) -> tuple[str, int]:
-    return str(dask_worker.name), os.getpid()  # type: ignore[attr-defined]
 
 
 def test_models_that_do_not_load_end_the_run_with_one_reason() -> None:
