@@ -226,7 +226,7 @@ def refuse_unknown(function: str, given: Mapping[str, Any], *classes: type) -> N
     """Refuse keyword arguments that are options of none of these classes.
 
     Raises:
-        TypeError: There are some; the message names them, those near, and the options that there are.
+        TypeError: There are some. The message names them, the nearest option to each, and all options.
     """
     _refuse_others(function, given, [name for cls in classes for name in options_of(cls)])
 

@@ -24,9 +24,8 @@ from trackkit.monitor import events
 FIRST_WORD_S = 10.0  # what takes no longer needs no word
 NEXT_WORD_S = 30.0
 LOOK_INTERVAL_S = 2.0
-SILENT_S = (
-    10.0  # a worker says that it is there a few times a second; where there are hundreds, every few seconds
-)
+# A worker says that it is there a few times a second; if there are hundreds, every few seconds.
+SILENT_S = 10.0
 
 MORE_MEMORY = (
     "Give workers more memory (memory_limit=..., --memory-limit; 0 is no limit), or use smaller models"
@@ -40,11 +39,11 @@ Events: TypeAlias = Sequence[tuple[float, Mapping[str, Any]]]  # what the schedu
 
 @contextmanager
 def waiting_for(what: str, limit_s: float | None = None) -> Iterator[None]:
-    """Say, where the block takes long, what it waits for; again and again.
+    """Say what the block waits for if it takes long, and say it again and again.
 
     Args:
         what: Goes on after "waiting for".
-        limit_s: How long the block takes at most; None where nobody knows.
+        limit_s: How long the block takes at most; None if nobody knows.
     """
     done, began = threading.Event(), monotonic()
 
@@ -98,9 +97,8 @@ class Lookout:
     def begin(self) -> None:
         """Take the workers as they are: what was before is no news."""
         self._all: dict[str, WorkerInfo] = {}
-        self._heard: dict[
-            str, tuple[float, float]
-        ] = {}  # when a worker was heard: its scheduler's time, and ours
+        # When a worker was heard, by its address: the scheduler's time, and ours.
+        self._heard: dict[str, tuple[float, float]] = {}
         self._silent: set[str] = set()
         self._fewer = False  # the last that was said of the number of workers
         self._idle_since: float | None = None
@@ -110,7 +108,7 @@ class Lookout:
             _say_if_paused(None, worker)
 
     def look(self, running: Mapping[str, VideoTask]) -> list[Loss]:
-        """Look, where the last look was a while ago, and say what has changed since.
+        """Look if the last look was a while ago, and say what has changed since.
 
         Args:
             running: The videos that are at the cluster, by the key of their task.

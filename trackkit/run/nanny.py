@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
 from distributed import Nanny, SpecCluster, Status, Worker, WorkerPlugin
+
+from trackkit.run.quiet import quiet
 
 DEATH_S = 60.0  # what the system may take to end a process that was killed
 
@@ -39,7 +40,7 @@ class PatientNanny(Nanny):
         return await super().instantiate()
 
     async def kill(self, timeout: float = 5, reason: str = "nanny-kill") -> None:
-        """End the worker process: at once, or, where it is to begin anew, in order if it can."""
+        """End the worker process at once. If it is to begin anew, end it in order if it can."""
         worker = self.process
         if worker is not None and worker.process is not None and self.status == Status.closing:
             await worker.process.kill()
@@ -56,8 +57,8 @@ class KeepsWorkers(SpecCluster):
     """A cluster whose nannies bring workers back, however often they die, and which Ctrl-C ends as it begins.
 
     Dask would give up one that happens to be starting again when the time is over that began with an earlier
-    death. It looks that time up in the settings of the whole process, where the user's own clusters do, too:
-    so it is set for the moment in which it is looked up.
+    death. It looks that time up in the settings of the whole process, and so do the user's own clusters. So
+    it is set only for the moment in which it is looked up.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -76,15 +77,8 @@ class KeepsWorkers(SpecCluster):
 
     def close(self, timeout: float | None = None) -> Any:
         """Close; what Dask logs of connections to the workers that end with it is no news."""
-        logs = [logging.getLogger(name) for name in ("distributed.batched", "distributed.scheduler")]
-        levels = [log.level for log in logs]
-        for log in logs:
-            log.setLevel(logging.CRITICAL)
-        try:
+        with quiet("distributed.batched", "distributed.scheduler"):
             return super().close(timeout)
-        finally:
-            for log, level in zip(logs, levels, strict=True):
-                log.setLevel(level)
 
     def _update_worker_status(self, op: str, msg: Any) -> None:
         with dask.config.set({"distributed.deploy.lost-worker-timeout": "52w"}):

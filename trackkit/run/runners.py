@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -24,6 +23,7 @@ from trackkit.run.batch import Batch
 from trackkit.run.check_cluster import check_software, check_usable
 from trackkit.run.lookout import Lookout, waiting_for
 from trackkit.run.options import SessionOptions
+from trackkit.run.quiet import quiet
 from trackkit.run.schedule import MOST_LOSSES, Crew, run_tasks
 from trackkit.run.worker import ModelHost, hold_worker, wait_for_models
 from trackkit.tracking.models import load_models
@@ -177,7 +177,8 @@ class ClusterRunner:
     def _load(self) -> None:
         try:
             with waiting_for("the workers to answer"):
-                check_software(self.client)
+                if self._adapts:  # workers that trackkit started run what this process does
+                    check_software(self.client)
                 self._stack.callback(self._unload)
                 self._register()
             with self._held_workers():
@@ -276,11 +277,7 @@ class ClusterRunner:
 
     def close(self) -> None:
         """Unload the models and disconnect."""
-        log = logging.getLogger("distributed.client")
-        level = log.level
-        if self.client.status != "running":  # that the scheduler is lost was said; how Dask came to know, too
-            log.setLevel(logging.CRITICAL)
-        try:
+        # That the scheduler is lost was said; how Dask came to know is no news.
+        lost = self.client.status != "running"
+        with quiet(*(("distributed.client",) if lost else ())):
             self._stack.close()
-        finally:
-            log.setLevel(level)

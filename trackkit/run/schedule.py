@@ -178,7 +178,7 @@ def _gather(
             if future.key in running:  # else it was given up
                 began = running.pop(future.key)
                 send(future)  # first of all: a worker is idle
-                outcome = _outcome(_fetch(client, future, attend), began, said)
+                outcome = _outcome(partial(_fetch, client, future, attend), began, said)
                 future.release()
                 yield outcome
     finally:
@@ -190,23 +190,20 @@ def _cancel(client: Client, futures: list[Future]) -> None:
         client.cancel(futures)
 
 
-def _fetch(client: Client, future: Future, meanwhile: Callable[[], None]) -> Callable[[], Outcome]:
-    """Gets the result of a task that is done; where its worker has gone with it, the task begins anew."""
+def _fetch(client: Client, future: Future, meanwhile: Callable[[], None]) -> Outcome:
+    """The result of a task that is done. If its worker has gone with it, the task begins anew."""
 
     async def result() -> Outcome:
         outcome: Outcome = await future
         return outcome
 
-    def fetch() -> Outcome:
-        fetched = asyncio.run_coroutine_threadsafe(result(), client.loop.asyncio_loop)
-        try:
-            while not wait([fetched], timeout=TICK_S).done:
-                meanwhile()
-            return fetched.result()
-        finally:
-            fetched.cancel()
-
-    return fetch
+    fetched = asyncio.run_coroutine_threadsafe(result(), client.loop.asyncio_loop)
+    try:
+        while not wait([fetched], timeout=TICK_S).done:
+            meanwhile()
+        return fetched.result()
+    finally:
+        fetched.cancel()
 
 
 def _given_up(began: _Running, said: dict[str, VideoFailure], most_deaths: int) -> VideoFailure | None:

@@ -1,4 +1,4 @@
-"""A clock that may be wrong: which times are kept, where the other frames go, and how many come a second."""
+"""A clock that may be wrong: which times are kept, where the other frames are put, and the rate of frames."""
 
 from __future__ import annotations
 
